@@ -1,0 +1,2 @@
+//! Leveret.
+fn main() {}

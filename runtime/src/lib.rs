@@ -1,0 +1,1 @@
+//! The Leveret runtime.
