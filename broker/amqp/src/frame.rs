@@ -1,0 +1,347 @@
+//! Frames: `type:octet channel:short size:long payload[size] 0xCE`.
+//!
+//! [`Frame::parse`] splits one frame off the front of the input and borrows its payload. The `write_*` functions append whole
+//! frames to an output buffer; content is split into body frames here, so nobody else computes with `frame_max`.
+//!
+//! After a [`FrameError`] the place of the next frame is unknown: the stream must not be read any further. All other errors
+//! leave the framing intact and are [`ProtocolError`]s of the state machine.
+
+use std::fmt;
+
+use crate::error::{DecodeError, ProtocolError};
+use crate::method::{WireMethod, basic};
+use crate::properties::Properties;
+use crate::reply::ReplyCode;
+use crate::term::Octets;
+use crate::wire::{Reader, cut_text};
+
+/// The octet that ends every frame.
+pub const FRAME_END: u8 = 0xCE;
+/// Bytes in front of the payload.
+pub const FRAME_HEADER_SIZE: usize = 7;
+/// Bytes of a frame that are not payload; `frame_max` counts them.
+pub const FRAME_OVERHEAD: usize = 8;
+/// "Both peers MUST accept frames of up to frame-min-size octets": the least `frame_max` that may be negotiated.
+pub const FRAME_SIZE_MIN: u32 = 4096;
+/// RabbitMQ tolerates payloads that exceed the limit by one frame's overhead, for clients that count it wrongly.
+pub const FRAME_SIZE_TOLERANCE: usize = FRAME_OVERHEAD;
+/// Payload bytes that an error text shows.
+const SNIPPET_SIZE: usize = 16;
+
+/// The kinds of frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// 1: ids and fields of a method.
+    Method,
+    /// 2: size and properties of a content.
+    Header,
+    /// 3: a part of a content's body.
+    Body,
+    /// 8: empty, on channel 0.
+    Heartbeat,
+    /// Nothing that AMQP 0-9-1 knows.
+    Other(u8),
+}
+
+impl FrameKind {
+    /// The octet on the wire.
+    pub fn octet(self) -> u8 {
+        match self {
+            Self::Method => 1,
+            Self::Header => 2,
+            Self::Body => 3,
+            Self::Heartbeat => 8,
+            Self::Other(octet) => octet,
+        }
+    }
+}
+
+impl From<u8> for FrameKind {
+    fn from(octet: u8) -> Self {
+        match octet {
+            1 => Self::Method,
+            2 => Self::Header,
+            3 => Self::Body,
+            8 => Self::Heartbeat,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// One frame, its payload borrowed from the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// What the payload is.
+    pub kind: FrameKind,
+    /// 0 for the connection itself.
+    pub channel: u16,
+    /// Without header and end octet.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Splits the first frame off `input` and returns it with the number of bytes that it takes, or `None` when it has not
+    /// arrived completely ([`frame_size`] tells how much is needed).
+    ///
+    /// # Errors
+    /// A payload of more than `payload_max` bytes, as soon as the frame's header tells, and a wrong end octet.
+    #[inline]
+    pub fn parse(input: &'a [u8], payload_max: usize) -> Result<Option<(Self, usize)>, FrameError> {
+        let Some((&[kind, channel_high, channel_low, s0, s1, s2, s3], rest)) =
+            input.split_first_chunk::<FRAME_HEADER_SIZE>()
+        else {
+            return Ok(None);
+        };
+        let channel = u16::from_be_bytes([channel_high, channel_low]);
+        let announced = u32::from_be_bytes([s0, s1, s2, s3]);
+        let size = usize::try_from(announced).unwrap_or(usize::MAX);
+        if size > payload_max {
+            return Err(FrameError::TooLarge { kind, channel, size: announced, payload_max });
+        }
+        let Some((payload, after)) = rest.split_at_checked(size) else { return Ok(None) };
+        match after.first() {
+            None => Ok(None),
+            Some(&FRAME_END) => {
+                Ok(Some((Self { kind: FrameKind::from(kind), channel, payload }, size + FRAME_OVERHEAD)))
+            }
+            Some(&octet) => Err(FrameError::EndOctet { kind, channel, snippet: Snippet::new(payload), octet }),
+        }
+    }
+
+    /// `type <t>, <all|first 16> octets = <bytes>`: how RabbitMQ describes a frame that it does not want.
+    pub(crate) fn describe(&self) -> impl fmt::Display {
+        let (kind, snippet) = (self.kind.octet(), Snippet::new(self.payload));
+        fmt::from_fn(move |f| write!(f, "type {kind}, {snippet}"))
+    }
+}
+
+/// Size of the first frame of `input` in bytes, or of its header while that is incomplete: what must have arrived before
+/// [`Frame::parse`] can say more.
+pub fn frame_size(input: &[u8]) -> usize {
+    match input.first_chunk::<FRAME_HEADER_SIZE>() {
+        None => FRAME_HEADER_SIZE,
+        Some(&[_, _, _, s0, s1, s2, s3]) => {
+            let size = usize::try_from(u32::from_be_bytes([s0, s1, s2, s3])).unwrap_or(usize::MAX);
+            size.saturating_add(FRAME_OVERHEAD)
+        }
+    }
+}
+
+/// The beginning of a payload, kept for an error text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snippet {
+    bytes: [u8; SNIPPET_SIZE],
+    size: usize,
+    whole: bool,
+}
+
+impl Snippet {
+    fn new(payload: &[u8]) -> Self {
+        let mut bytes = [0; SNIPPET_SIZE];
+        let mut size = 0;
+        for (slot, &octet) in bytes.iter_mut().zip(payload) {
+            *slot = octet;
+            size += 1;
+        }
+        Self { bytes, size, whole: payload.len() <= SNIPPET_SIZE }
+    }
+}
+
+impl fmt::Display for Snippet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let amount = if self.whole { "all" } else { "first 16" };
+        write!(f, "{amount} octets = {}", Octets::pretty(self.bytes.get(..self.size).unwrap_or_default()))
+    }
+}
+
+/// The framing is lost: nothing after this frame can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameError {
+    /// The frame's header announces more than was agreed.
+    TooLarge {
+        /// Type octet.
+        kind: u8,
+        /// Channel number.
+        channel: u16,
+        /// Announced size of the payload in bytes.
+        size: u32,
+        /// The most that would have been taken, with the tolerance of [`FRAME_SIZE_TOLERANCE`].
+        payload_max: usize,
+    },
+    /// The frame does not end in [`FRAME_END`].
+    EndOctet {
+        /// Type octet.
+        kind: u8,
+        /// Channel number.
+        channel: u16,
+        /// How the payload begins.
+        snippet: Snippet,
+        /// What is there instead.
+        octet: u8,
+    },
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { kind, size, payload_max, .. } => {
+                let limit = payload_max.saturating_sub(FRAME_SIZE_TOLERANCE);
+                write!(f, "type {kind}, all octets = <<>>: {{frame_too_large,{size},{limit}}}")
+            }
+            Self::EndOctet { kind, snippet, octet, .. } => {
+                write!(f, "type {kind}, {snippet}: {{invalid_frame_end_marker,{octet}}}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+impl From<FrameError> for ProtocolError {
+    fn from(error: FrameError) -> Self {
+        Self::new(ReplyCode::FrameError, error)
+    }
+}
+
+/// The most payload bytes to accept in a frame when `frame_max` was agreed; 0 means "no limit" and gives `ceiling`.
+pub fn payload_max(frame_max: u32, ceiling: usize) -> usize {
+    match usize::try_from(frame_max) {
+        Ok(0) | Err(_) => ceiling,
+        Ok(frame_max) => frame_max.saturating_sub(FRAME_OVERHEAD) + FRAME_SIZE_TOLERANCE,
+    }
+}
+
+/// A content header: the payload of a header frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentHeader<'a> {
+    /// Class of the method that the content belongs to.
+    pub class_id: u16,
+    /// "Weight is unused and must be zero."
+    pub weight: u16,
+    /// Bytes of all body frames together.
+    pub body_size: u64,
+    /// Property flags and values, not yet checked.
+    pub properties: &'a [u8],
+}
+
+impl<'a> ContentHeader<'a> {
+    /// Splits the payload of a header frame.
+    #[inline]
+    pub fn parse(payload: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(payload);
+        Ok(Self { class_id: reader.u16()?, weight: reader.u16()?, body_size: reader.u64()?, properties: reader.rest() })
+    }
+}
+
+/// Bytes of a header frame's payload in front of the properties.
+const CONTENT_HEADER_SIZE: usize = 12;
+
+/// Appends a method frame.
+#[inline]
+pub fn write_method(out: &mut Vec<u8>, channel: u16, method: &(impl WireMethod + ?Sized)) {
+    let start = begin_frame(out, FrameKind::Method, channel);
+    method.encode(out);
+    end_frame(out, start);
+}
+
+/// Appends a method that carries content, its header frame and as many body frames as `frame_max` asks for (0 = one).
+///
+/// `properties` go out as they are. An empty body has no body frame.
+pub fn write_content(
+    out: &mut Vec<u8>,
+    channel: u16,
+    frame_max: u32,
+    method: &impl WireMethod,
+    properties: &Properties<'_>,
+    body: &[u8],
+) {
+    debug_assert!(method.carries_content(), "{} carries no content", method.name());
+    write_method(out, channel, method);
+    write_content_header(out, channel, method.class_id(), properties.raw(), body.len());
+    write_body(out, channel, frame_max, body);
+}
+
+/// Appends basic.deliver with its content: what [`write_content`] does, with one reservation for all of it.
+///
+/// `properties` are raw property bytes as they were received: flags and values.
+#[inline]
+pub fn write_deliver(
+    out: &mut Vec<u8>,
+    channel: u16,
+    frame_max: u32,
+    deliver: &basic::Deliver<'_>,
+    properties: &[u8],
+    body: &[u8],
+) {
+    let tag = cut_text(deliver.consumer_tag).as_bytes();
+    let exchange = cut_text(deliver.exchange).as_bytes();
+    let key = cut_text(deliver.routing_key).as_bytes();
+    // Ids, the lengths of three short strings, the delivery tag and the octet of the `redelivered` bit.
+    let method_size = 4 + 3 + 8 + 1 + tag.len() + exchange.len() + key.len();
+    let frames = 3 * FRAME_OVERHEAD + CONTENT_HEADER_SIZE;
+    out.reserve(frames + method_size + properties.len() + body.len());
+    put_frame_header(out, FrameKind::Method, channel, method_size);
+    let [t0, t1, t2, t3, t4, t5, t6, t7] = deliver.delivery_tag.to_be_bytes();
+    let redelivered = u8::from(deliver.redelivered);
+    out.extend_from_slice(&[0, 60, 0, 60, short_size(tag)]);
+    out.extend_from_slice(tag);
+    out.extend_from_slice(&[t0, t1, t2, t3, t4, t5, t6, t7, redelivered, short_size(exchange)]);
+    out.extend_from_slice(exchange);
+    out.push(short_size(key));
+    out.extend_from_slice(key);
+    out.push(FRAME_END);
+    write_content_header(out, channel, 60, properties, body.len());
+    write_body(out, channel, frame_max, body);
+}
+
+/// Appends a header frame. `properties` are flags and values.
+pub fn write_content_header(out: &mut Vec<u8>, channel: u16, class_id: u16, properties: &[u8], body_size: usize) {
+    put_frame_header(out, FrameKind::Header, channel, CONTENT_HEADER_SIZE + properties.len());
+    let [class_high, class_low] = class_id.to_be_bytes();
+    let [b0, b1, b2, b3, b4, b5, b6, b7] = u64::try_from(body_size).unwrap_or(u64::MAX).to_be_bytes();
+    out.extend_from_slice(&[class_high, class_low, 0, 0, b0, b1, b2, b3, b4, b5, b6, b7]);
+    out.extend_from_slice(properties);
+    out.push(FRAME_END);
+}
+
+/// Appends body frames, none for an empty body.
+#[inline]
+pub fn write_body(out: &mut Vec<u8>, channel: u16, frame_max: u32, body: &[u8]) {
+    let part_size = match usize::try_from(frame_max) {
+        Ok(0) | Err(_) => body.len(),
+        Ok(frame_max) => frame_max.saturating_sub(FRAME_OVERHEAD),
+    };
+    for part in body.chunks(part_size.max(1)) {
+        put_frame_header(out, FrameKind::Body, channel, part.len());
+        out.extend_from_slice(part);
+        out.push(FRAME_END);
+    }
+}
+
+/// Appends a heartbeat frame.
+pub fn write_heartbeat(out: &mut Vec<u8>) {
+    put_frame_header(out, FrameKind::Heartbeat, 0, 0);
+    out.push(FRAME_END);
+}
+
+fn short_size(bytes: &[u8]) -> u8 {
+    u8::try_from(bytes.len()).unwrap_or(u8::MAX)
+}
+
+#[inline]
+fn put_frame_header(out: &mut Vec<u8>, kind: FrameKind, channel: u16, size: usize) {
+    let [channel_high, channel_low] = channel.to_be_bytes();
+    let [s0, s1, s2, s3] = u32::try_from(size).expect("no frame of ours reaches 4 GiB").to_be_bytes();
+    out.extend_from_slice(&[kind.octet(), channel_high, channel_low, s0, s1, s2, s3]);
+}
+
+/// Starts a frame of unknown size. Returns where its payload begins, for [`end_frame`].
+fn begin_frame(out: &mut Vec<u8>, kind: FrameKind, channel: u16) -> usize {
+    put_frame_header(out, kind, channel, 0);
+    out.len()
+}
+
+fn end_frame(out: &mut Vec<u8>, start: usize) {
+    crate::wire::end_sized(out, start);
+    out.push(FRAME_END);
+}
