@@ -1,0 +1,96 @@
+//! `timeout` around any blocking calls: the block unwinds at whatever it waits for when its time is over.
+
+use std::cell::Cell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::coroutine::current;
+use crate::coroutine::park::Expired;
+use crate::coroutine::task::{DeadlineFrame, Task};
+
+/// The time of a [`timeout`] block was over before its work was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time allowed for this block is over")
+    }
+}
+
+impl std::error::Error for Elapsed {}
+
+impl From<Elapsed> for std::io::Error {
+    fn from(elapsed: Elapsed) -> Self {
+        std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)
+    }
+}
+
+/// Runs `f`, which may make any blocking calls, for at most `limit`. When the time is over the call that waits unwinds:
+/// destructors run, and the block answers [`Elapsed`]. Blocks nest; the earliest deadline counts.
+///
+/// Only waits are cut short: a block that computes without waiting ends late and still succeeds. Code that catches
+/// panics inside the block must pass on payloads that it does not know.
+///
+/// ```
+/// use std::time::Duration;
+/// use leveret_runtime::{sleep, timeout};
+/// # leveret_runtime::run(|| {
+/// assert!(timeout(Duration::from_millis(5), || sleep(Duration::from_secs(60))).is_err());
+/// assert_eq!(timeout(Duration::from_secs(60), || 7), Ok(7));
+/// # }).unwrap();
+/// ```
+///
+/// # Errors
+/// [`Elapsed`] when the time was over first.
+///
+/// # Panics
+/// Outside of a coroutine; a panic of `f` goes on in the caller.
+pub fn timeout<T>(limit: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
+    let (task, frame) = current::with(|shard| {
+        // A limit beyond the clock's range is no limit worth keeping apart from a century.
+        let deadline = shard.now().checked_add(limit).unwrap_or_else(|| shard.now() + CENTURY);
+        (current::task(shard), DeadlineFrame { id: next_id(), deadline })
+    });
+    let id = frame.id;
+    let _frame = Frame::push(task, frame);
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(value) => Ok(value),
+        Err(payload) => match payload.downcast_ref::<Expired>() {
+            Some(Expired(expired)) if *expired == id => Err(Elapsed),
+            _ => {
+                drop(_frame);
+                resume_unwind(payload)
+            }
+        },
+    }
+}
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+fn next_id() -> u64 {
+    thread_local! {
+        static NEXT: Cell<u64> = const { Cell::new(0) };
+    }
+    let id = NEXT.get() + 1;
+    NEXT.set(id);
+    id
+}
+
+/// A deadline on the coroutine's list for as long as this lives.
+struct Frame(Rc<Task>);
+
+impl Frame {
+    fn push(task: Rc<Task>, frame: DeadlineFrame) -> Frame {
+        task.deadlines.borrow_mut().push(frame);
+        Frame(task)
+    }
+}
+
+impl Drop for Frame {
+    fn drop(&mut self) {
+        self.0.deadlines.borrow_mut().pop();
+    }
+}

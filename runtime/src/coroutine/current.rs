@@ -1,0 +1,121 @@
+//! Which shard and which coroutine this thread is running, and the switch between a coroutine and its scheduler.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use corosensei::{CoroutineResult, Yielder};
+
+use super::task::{Machine, Name, State, Task};
+use crate::shard::Shard;
+
+thread_local! {
+    /// Null when the thread runs no shard. Constant-initialised and without destructor, so that a signal handler may read it.
+    static CURRENT: Cell<*const Shard> = const { Cell::new(std::ptr::null()) };
+}
+
+/// Makes `shard` the thread's current one while `f` runs.
+pub(crate) fn enter<R>(shard: &Shard, f: impl FnOnce() -> R) -> R {
+    struct Restore(*const Shard);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+    let _restore = Restore(CURRENT.replace(shard));
+    f()
+}
+
+/// Runs `f` on the thread's shard, if it has one.
+#[inline]
+pub(crate) fn try_with<R>(f: impl FnOnce(&Shard) -> R) -> Option<R> {
+    let shard = CURRENT.get();
+    // SAFETY: `enter` sets the pointer from a reference and clears it before that reference ends; coroutines, which may
+    // hold the reference across a switch, never outlive the shard's loop (the shard unwinds them all before it ends).
+    unsafe { shard.as_ref() }.map(f)
+}
+
+/// Runs `f` on the thread's shard.
+///
+/// # Panics
+/// Outside of a runtime.
+#[inline]
+pub(crate) fn with<R>(f: impl FnOnce(&Shard) -> R) -> R {
+    try_with(f).unwrap_or_else(|| outside())
+}
+
+#[cold]
+fn outside() -> ! {
+    panic!("this call works only inside a runtime: put it into the closure given to Runtime::run (or leveret_runtime::run)")
+}
+
+/// The running coroutine.
+///
+/// # Panics
+/// When the scheduler itself runs (an end-of-turn hook), which must not wait.
+#[inline]
+pub(crate) fn task(shard: &Shard) -> Rc<Task> {
+    shard.current.borrow().clone().unwrap_or_else(|| no_coroutine())
+}
+
+#[cold]
+fn no_coroutine() -> ! {
+    panic!("this call may wait, and only a coroutine can wait: spawn one (end-of-turn hooks and callbacks must not block)")
+}
+
+/// Gives the running coroutine's name to `f`. For the overflow handler: it takes no lock and allocates nothing for named
+/// coroutines; an unnamed one is known by its file.
+pub(crate) fn with_name(f: impl FnOnce(&str)) {
+    let named = try_with(|shard| match shard.current.try_borrow() {
+        Ok(task) => task.as_ref().map(|task| task.name.clone()),
+        Err(_) => None,
+    });
+    match named.flatten() {
+        Some(Name::Given(name)) => f(&name),
+        Some(Name::Place(place)) => f(place.file()),
+        None => f("(none)"),
+    }
+}
+
+/// First instructions of a coroutine: remembers how to get back to the scheduler.
+pub(crate) fn started(task: &Task, yielder: &Yielder<(), ()>) {
+    task.yielder.set(yielder);
+}
+
+/// Leaves the running coroutine for its scheduler; returns when it is resumed.
+#[inline]
+pub(crate) fn suspend(task: &Task) {
+    let yielder = task.yielder.get();
+    debug_assert!(!yielder.is_null(), "only a started coroutine suspends");
+    // SAFETY: `started` stored the pointer to the yielder at the root of this coroutine's stack, which lives as long as
+    // the coroutine, and we are running on it.
+    let yielder = unsafe { &*yielder };
+    yielder.suspend(());
+}
+
+/// Runs a coroutine until it suspends or ends. Panics never come through here: its root catches them.
+#[inline]
+pub(crate) fn resume(shard: &Shard, task: Rc<Task>) -> bool {
+    let Some(mut machine) = task.machine.take() else { return false };
+    task.state.set(State::Running);
+    let previous = shard.current.replace(Some(task));
+    debug_assert!(previous.is_none(), "coroutines are resumed by the scheduler only");
+    let result = machine.resume(());
+    let task = shard.current.take().expect("the scheduler owns the current task while it runs");
+    match result {
+        CoroutineResult::Yield(()) => {
+            task.machine.set(Some(machine));
+            false
+        }
+        CoroutineResult::Return(()) => {
+            release(machine);
+            task.state.set(State::Done);
+            shard.forget(&task);
+            true
+        }
+    }
+}
+
+fn release(machine: Machine) {
+    debug_assert!(machine.done(), "a stack is given back only when nothing lives on it");
+    drop(machine);
+}

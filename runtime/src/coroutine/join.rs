@@ -1,0 +1,179 @@
+//! The end of a coroutine: its value, its panic, or its kill, kept for whoever joins it.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::park::{self, Killed, RemoteKill, WaitError, WaitQueue};
+use super::task::{State, Task, Wait};
+use crate::time;
+
+/// Why a joined coroutine has no value.
+pub enum JoinError {
+    /// It panicked; the payload is what `std::thread::JoinHandle::join` would give.
+    Panicked(Box<dyn Any + Send>),
+    /// It was killed, by its handle or because the runtime ended.
+    Killed,
+    /// The joiner itself unwinds and cannot wait; the coroutine goes on.
+    Unwinding,
+}
+
+impl JoinError {
+    /// The panic's message, if it was a string.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            JoinError::Panicked(payload) => panic_message(payload.as_ref()),
+            JoinError::Killed | JoinError::Unwinding => None,
+        }
+    }
+
+    /// Goes on with the coroutine's panic in the caller.
+    pub fn resume(self) -> ! {
+        match self {
+            JoinError::Panicked(payload) => resume_unwind(payload),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload.downcast_ref::<&'static str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Panicked(payload) => {
+                write!(f, "the coroutine panicked: {}", panic_message(payload.as_ref()).unwrap_or("(no message)"))
+            }
+            JoinError::Killed => f.write_str("the coroutine was killed"),
+            JoinError::Unwinding => f.write_str("join was called while its coroutine unwinds"),
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinError({self})")
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+/// Shared by a coroutine and its handle.
+pub(crate) struct JoinState<T> {
+    outcome: RefCell<Option<Result<T, JoinError>>>,
+    done: Cell<bool>,
+    waiters: WaitQueue,
+}
+
+impl<T> JoinState<T> {
+    pub(crate) fn new() -> Rc<JoinState<T>> {
+        Rc::new(JoinState { outcome: RefCell::new(None), done: Cell::new(false), waiters: WaitQueue::new() })
+    }
+
+    /// Stores the outcome and wakes the joiners. A panic that nobody can join is logged with the coroutine's name.
+    pub(crate) fn complete(self: Rc<Self>, outcome: Result<T, JoinError>, task: &Task) {
+        if let Err(error @ JoinError::Panicked(_)) = &outcome
+            && Rc::strong_count(&self) == 1
+        {
+            log::error!("coroutine '{}': {error}", task.name);
+        }
+        *self.outcome.borrow_mut() = Some(outcome);
+        self.done.set(true);
+        self.waiters.wake_all();
+    }
+}
+
+/// What the root of a coroutine makes of its body's end.
+pub(crate) fn outcome<T>(result: std::thread::Result<T>) -> Result<T, JoinError> {
+    result.map_err(|payload| match payload.is::<Killed>() {
+        true => JoinError::Killed,
+        false => JoinError::Panicked(payload),
+    })
+}
+
+/// Owns the right to a coroutine's result. Dropping it lets the coroutine run on, detached.
+#[must_use = "dropping the handle detaches the coroutine; bind it to `_` on purpose, or join it"]
+pub struct JoinHandle<T> {
+    state: Rc<JoinState<T>>,
+    task: Rc<Task>,
+}
+
+impl<T> JoinHandle<T> {
+    pub(crate) fn new(state: Rc<JoinState<T>>, task: Rc<Task>) -> JoinHandle<T> {
+        JoinHandle { state, task }
+    }
+
+    /// Waits for the end and gives the value.
+    ///
+    /// # Errors
+    /// The coroutine's panic, or that it was killed.
+    pub fn join(self) -> Result<T, JoinError> {
+        match self.wait(None) {
+            Ok(()) => self.into_outcome(),
+            Err(_) => Err(JoinError::Unwinding),
+        }
+    }
+
+    /// Waits at most `limit` for the end; gives the handle back when it has not come.
+    ///
+    /// # Errors
+    /// The handle, to try again.
+    pub fn join_timeout(self, limit: Duration) -> Result<Result<T, JoinError>, JoinHandle<T>> {
+        match self.wait(Some(time::now() + limit)) {
+            Ok(()) => Ok(self.into_outcome()),
+            Err(_) => Err(self),
+        }
+    }
+
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
+        while !self.state.done.get() {
+            self.state.waiters.wait(Wait::Join, deadline)?;
+        }
+        Ok(())
+    }
+
+    /// The outcome of a coroutine that has ended.
+    pub(crate) fn into_outcome(self) -> Result<T, JoinError> {
+        self.state.outcome.borrow_mut().take().expect("an outcome is stored before `done` is set, and taken once")
+    }
+
+    /// Ends the coroutine at its next wait: it unwinds, its destructors run, and `join` gives [`JoinError::Killed`].
+    /// A wake-up that it was already granted comes first. A coroutine that never waits is never killed.
+    pub fn kill(&self) {
+        park::kill(&self.task);
+    }
+
+    pub(crate) fn task(&self) -> &Rc<Task> {
+        &self.task
+    }
+
+    pub(crate) fn remote_kill(&self) -> RemoteKill {
+        RemoteKill::of(&self.task)
+    }
+
+    /// Whether the coroutine has ended.
+    pub fn is_finished(&self) -> bool {
+        self.task.state.get() == State::Done || self.state.done.get()
+    }
+
+    /// The coroutine's name, or the place that spawned it.
+    pub fn name(&self) -> String {
+        self.task.name.to_string()
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("name", &self.name()).field("finished", &self.is_finished()).finish()
+    }
+}
+
+/// Waits for all of them, and gives the results in the order of the handles.
+pub fn join_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<Result<T, JoinError>> {
+    handles.into_iter().map(JoinHandle::join).collect()
+}

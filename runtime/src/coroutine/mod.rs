@@ -1,0 +1,141 @@
+//! Coroutines: spawning, naming, waiting, ending.
+//!
+//! A coroutine starts and ends on the shard that runs it and never moves: code may keep `Rc`s, borrows and
+//! thread-locals across a wait. (A started stack that another thread resumes is undefined behaviour as soon as it
+//! touches a thread-local; no such call exists here.)
+#![allow(unsafe_code)]
+
+pub(crate) mod current;
+// pub mod generator;
+pub(crate) mod join;
+pub(crate) mod park;
+pub(crate) mod scope;
+pub(crate) mod stack;
+// pub(crate) mod symmetric;
+pub(crate) mod task;
+
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::rc::Rc;
+
+use corosensei::{Coroutine, Yielder};
+
+use crate::shard::Shard;
+use join::{JoinError, JoinHandle, JoinState, outcome};
+use task::{Name, State, Task, Wait};
+
+/// Sets up a coroutine before it is spawned, in the manner of `std::thread::Builder`.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    name: Option<Rc<str>>,
+    stack_size: Option<usize>,
+}
+
+impl Builder {
+    /// A builder with the runtime's defaults.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Names the coroutine in dumps, logs and overflow reports. Without a name it is known by the place that spawned it.
+    pub fn name(mut self, name: impl AsRef<str>) -> Builder {
+        self.name = Some(name.as_ref().into());
+        self
+    }
+
+    /// Usable bytes of its stack (rounded up to pages, at least 16 KiB) instead of the runtime's default.
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Spawns `f` on the current shard.
+    ///
+    /// # Errors
+    /// The kernel gave no memory for the stack.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[track_caller]
+    pub fn spawn<T: 'static>(self, f: impl FnOnce() -> T + 'static) -> std::io::Result<JoinHandle<T>> {
+        let name = match self.name {
+            Some(name) => Name::Given(name),
+            None => Name::Place(Location::caller()),
+        };
+        current::with(|shard| spawn_on_shard(shard, name, self.stack_size, f))
+    }
+}
+
+/// Spawns `f` on the current shard. It runs when the spawner next waits or yields.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// let sum = leveret_runtime::spawn(|| 1 + 2);
+/// assert_eq!(sum.join().unwrap(), 3);
+/// # }).unwrap();
+/// ```
+///
+/// # Panics
+/// Outside of a runtime, or when the kernel gives no memory for a stack (use [`Builder::spawn`] for an error).
+#[track_caller]
+pub fn spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+    let name = Name::Place(Location::caller());
+    current::with(|shard| spawn_on_shard(shard, name, None, f)).unwrap_or_else(|error| no_stack(&error))
+}
+
+#[cold]
+#[track_caller]
+fn no_stack(error: &std::io::Error) -> ! {
+    panic!("no stack for a coroutine: {error}")
+}
+
+pub(crate) fn spawn_on_shard<T: 'static>(
+    shard: &Shard,
+    name: Name,
+    stack_size: Option<usize>,
+    f: impl FnOnce() -> T + 'static,
+) -> std::io::Result<JoinHandle<T>> {
+    let state = JoinState::new();
+    let task = Rc::new(Task::new(shard.next_number(), name, shard.turn_time()));
+    let stack = shard.stacks.take(stack_size)?;
+    let body = {
+        let (state, task) = (state.clone(), task.clone());
+        move |yielder: &Yielder<(), ()>, ()| {
+            current::started(&task, yielder);
+            let result = match task.killed.get() {
+                true => Err(JoinError::Killed),
+                false => outcome(catch_unwind(AssertUnwindSafe(f))),
+            };
+            state.complete(result, &task);
+        }
+    };
+    task.machine.set(Some(Coroutine::with_stack(stack, body)));
+    shard.adopt(&task);
+    Ok(JoinHandle::new(state, task))
+}
+
+/// Lets every other ready coroutine of the shard run first.
+///
+/// A kill or an expired `timeout` strikes here, as at any wait. Does nothing while the stack unwinds.
+#[inline]
+pub fn yield_now() {
+    if std::thread::panicking() {
+        return;
+    }
+    current::with(|shard| {
+        let task = current::task(shard);
+        park::interrupt(shard, &task);
+        task.state.set(State::Ready);
+        task.wait.set(Wait::Turn);
+        shard.enqueue(task.clone());
+        current::suspend(&task);
+    });
+}
+
+/// The name of the running coroutine, or the place that spawned it.
+///
+/// # Panics
+/// Outside of a coroutine.
+pub fn current_name() -> String {
+    current::with(|shard| current::task(shard).name.to_string())
+}
+

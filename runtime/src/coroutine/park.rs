@@ -1,0 +1,343 @@
+//! Waiting: the one place where a coroutine leaves the processor, and where kill and timeout reach it.
+//!
+//! A blocking call arms a ticket ([`Parker::arm`]), leaves a [`Waiter`] with whoever will wake it, and parks. A wake-up
+//! that was granted is never lost: if a kill or a deadline comes after it, the call still succeeds and the interruption
+//! strikes at the next wait.
+//!
+//! Interruptions unwind: `kill` and `timeout` raise a payload of the runtime's own at the wait, destructors run, and the
+//! root (or the `timeout` block) catches it. While a stack unwinds nothing may park, since `std::thread::panicking()`
+//! would then be true for every other coroutine on the thread; [`Parker::arm`] fails at once instead.
+
+use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::current;
+use super::task::{Cause, State, Task, Wait};
+use crate::mailbox::RemoteWaiter;
+use crate::shard::Shard;
+
+/// How often a kill is thrown again at a coroutine that catches it before the process is aborted.
+const RETHROWS_MAX: u8 = 100;
+
+/// Payload that unwinds a killed coroutine.
+#[derive(Debug)]
+pub(crate) struct Killed;
+
+/// Payload that unwinds to the `timeout` block of this number.
+#[derive(Debug)]
+pub(crate) struct Expired(pub(crate) u64);
+
+/// A blocking call was made by a destructor while its stack unwinds; it failed instead of parking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unwinding;
+
+impl fmt::Display for Unwinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a blocking call was made while its coroutine unwinds (by a destructor); use a call that does not wait there")
+    }
+}
+
+impl std::error::Error for Unwinding {}
+
+impl From<Unwinding> for std::io::Error {
+    fn from(unwinding: Unwinding) -> Self {
+        std::io::Error::other(unwinding)
+    }
+}
+
+/// Why a wait did not end as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitError {
+    TimedOut,
+    Unwinding,
+}
+
+impl From<WaitError> for std::io::Error {
+    fn from(error: WaitError) -> Self {
+        match error {
+            WaitError::TimedOut => std::io::ErrorKind::TimedOut.into(),
+            WaitError::Unwinding => Unwinding.into(),
+        }
+    }
+}
+
+/// The armed wake-up of the running coroutine.
+#[must_use = "an armed ticket is for parking"]
+pub(crate) struct Parker {
+    task: Rc<Task>,
+    ticket: u64,
+}
+
+/// What is left with whoever wakes the coroutine; wakes it once.
+#[derive(Clone)]
+pub(crate) struct Waiter {
+    task: Rc<Task>,
+    ticket: u64,
+}
+
+impl Parker {
+    /// Arms a ticket. Unwinds if the coroutine was killed or a `timeout` around it is over; fails while unwinding.
+    #[inline]
+    pub(crate) fn arm() -> Result<Parker, Unwinding> {
+        current::with(|shard| {
+            let task = current::task(shard);
+            if std::thread::panicking() {
+                return Err(Unwinding);
+            }
+            interrupt(shard, &task);
+            Ok(Parker::armed(shard, task))
+        })
+    }
+
+    /// Arms a ticket whatever may be pending; for waits that keep memory sound.
+    pub(crate) fn arm_shielded() -> Result<Parker, Unwinding> {
+        current::with(|shard| {
+            if std::thread::panicking() {
+                return Err(Unwinding);
+            }
+            Ok(Parker::armed(shard, current::task(shard)))
+        })
+    }
+
+    #[inline]
+    fn armed(shard: &Shard, task: Rc<Task>) -> Parker {
+        let ticket = shard.next_ticket();
+        task.ticket.set(ticket);
+        Parker { task, ticket }
+    }
+
+    /// The wake-up, for a holder on the same shard.
+    #[inline]
+    pub(crate) fn waiter(&self) -> Waiter {
+        Waiter { task: self.task.clone(), ticket: self.ticket }
+    }
+
+    /// The wake-up, for another thread.
+    pub(crate) fn remote(&self) -> RemoteWaiter {
+        current::with(|shard| RemoteWaiter::new(shard.inbox.clone(), self.task.key.get(), self.ticket))
+    }
+
+    /// The number that names this wait in a [`WaitQueue`].
+    #[inline]
+    pub(crate) fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
+    /// Waits for the wake-up or for `deadline`. Unwinds when killed or when a `timeout` block around it ends first.
+    #[inline]
+    pub(crate) fn park(self, wait: Wait, deadline: Option<Instant>) -> Result<(), WaitError> {
+        current::with(|shard| match self.suspend(shard, wait, deadline) {
+            Cause::Notified => Ok(()),
+            Cause::TimedOut => {
+                interrupt(shard, &self.task);
+                Err(WaitError::TimedOut)
+            }
+            Cause::Killed => {
+                interrupt(shard, &self.task);
+                unreachable!("a killed coroutine unwinds at its wait")
+            }
+        })
+    }
+
+    /// Waits for the wake-up alone.
+    pub(crate) fn park_shielded(self, wait: Wait) {
+        current::with(|shard| {
+            self.task.shielded.set(true);
+            let cause = self.suspend(shard, wait, None);
+            self.task.shielded.set(false);
+            debug_assert_eq!(cause, Cause::Notified, "nothing else ends a shielded wait");
+        });
+    }
+
+    fn suspend(&self, shard: &Shard, wait: Wait, deadline: Option<Instant>) -> Cause {
+        let task = &self.task;
+        if task.ticket.get() != self.ticket {
+            return task.cause.get(); // woken between arming and parking
+        }
+        let deadline = match task.shielded.get() {
+            true => deadline,
+            false => earlier(deadline, task.scope_deadline()),
+        };
+        if let Some(deadline) = deadline {
+            task.timer.set(Some(shard.set_timer(deadline, task.clone(), self.ticket)));
+        }
+        shard.note_parked(task, wait);
+        current::suspend(task);
+        shard.note_resumed(wait);
+        if let Some(timer) = task.timer.take() {
+            shard.cancel_timer(timer);
+        }
+        task.cause.get()
+    }
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Unwinds if the coroutine has to.
+#[inline]
+pub(crate) fn interrupt(shard: &Shard, task: &Rc<Task>) {
+    if task.killed.get() {
+        raise_kill(task);
+    }
+    if !task.deadlines.borrow().is_empty()
+        && let Some(id) = task.expired_scope(shard.now())
+    {
+        resume_unwind(Box::new(Expired(id)));
+    }
+}
+
+#[cold]
+fn raise_kill(task: &Task) -> ! {
+    let times = task.rethrown.get();
+    if times >= RETHROWS_MAX {
+        eprintln!(
+            "leveret-runtime: coroutine '{}' caught its kill {RETHROWS_MAX} times and goes on waiting; aborting (do not \
+             swallow panics whose payload you do not know: pass them on with resume_unwind)",
+            task.name
+        );
+        std::process::abort();
+    }
+    task.rethrown.set(times + 1);
+    resume_unwind(Box::new(Killed))
+}
+
+impl Waiter {
+    /// Makes the coroutine ready if it still waits for this. Says whether it did.
+    #[inline]
+    pub(crate) fn wake(&self) -> bool {
+        self.wake_as(Cause::Notified)
+    }
+
+    #[inline]
+    fn wake_as(&self, cause: Cause) -> bool {
+        let task = &self.task;
+        if task.ticket.get() != self.ticket {
+            return false;
+        }
+        task.ticket.set(0);
+        task.cause.set(cause);
+        if task.state.get() == State::Parked {
+            current::with(|shard| shard.make_ready(task.clone()));
+        }
+        true
+    }
+
+    /// Whether the coroutine still waits for this.
+    pub(crate) fn is_live(&self) -> bool {
+        self.task.ticket.get() == self.ticket
+    }
+}
+
+/// Wakes a coroutine because its deadline has come.
+pub(crate) fn time_out(task: Rc<Task>, ticket: u64) {
+    task.timer.set(None);
+    Waiter { task, ticket }.wake_as(Cause::TimedOut);
+}
+
+/// Wakes a coroutine by the ticket that another thread held.
+pub(crate) fn wake_remote(task: Rc<Task>, ticket: u64) -> bool {
+    Waiter { task, ticket }.wake()
+}
+
+/// Marks a coroutine as killed and, where it may be interrupted, wakes it to unwind.
+pub(crate) fn kill(task: &Rc<Task>) {
+    if task.state.get() == State::Done || task.killed.replace(true) {
+        return;
+    }
+    let ticket = task.ticket.get();
+    if task.state.get() == State::Parked && ticket != 0 && !task.shielded.get() {
+        Waiter { task: task.clone(), ticket }.wake_as(Cause::Killed);
+    }
+}
+
+/// Coroutines that wait for the same thing, first come first served. One shard's own; never shared.
+#[derive(Default)]
+pub(crate) struct WaitQueue {
+    waiters: RefCell<VecDeque<Waiter>>,
+}
+
+impl WaitQueue {
+    /// An empty queue.
+    pub(crate) const fn new() -> WaitQueue {
+        WaitQueue { waiters: RefCell::new(VecDeque::new()) }
+    }
+
+    /// Parks the running coroutine until [`WaitQueue::wake_one`] or [`WaitQueue::wake_all`] reaches it.
+    pub(crate) fn wait(&self, wait: Wait, deadline: Option<Instant>) -> Result<(), WaitError> {
+        let parker = Parker::arm().map_err(|Unwinding| WaitError::Unwinding)?;
+        let _listed = self.list(&parker);
+        parker.park(wait, deadline)
+    }
+
+    /// Puts an armed wait at the end of the queue until the answer is dropped.
+    pub(crate) fn list(&self, parker: &Parker) -> Listed<'_> {
+        self.waiters.borrow_mut().push_back(parker.waiter());
+        Listed { queue: self, ticket: parker.ticket() }
+    }
+
+    /// Wakes the coroutine that has waited longest. Says whether there was one.
+    pub(crate) fn wake_one(&self) -> bool {
+        loop {
+            let Some(waiter) = self.waiters.borrow_mut().pop_front() else { return false };
+            if waiter.wake() {
+                return true;
+            }
+        }
+    }
+
+    /// Wakes all of them; says how many.
+    pub(crate) fn wake_all(&self) -> usize {
+        let waiters = std::mem::take(&mut *self.waiters.borrow_mut());
+        waiters.iter().filter(|waiter| waiter.wake()).count()
+    }
+
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.waiters.borrow().iter().any(Waiter::is_live)
+    }
+}
+
+/// A place in a [`WaitQueue`], left when dropped (also by unwinding).
+pub(crate) struct Listed<'a> {
+    queue: &'a WaitQueue,
+    ticket: u64,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        let mut waiters = self.queue.waiters.borrow_mut();
+        if let Some(at) = waiters.iter().position(|waiter| waiter.ticket == self.ticket) {
+            waiters.remove(at);
+        }
+    }
+}
+
+/// Names a coroutine for a kill from another thread. Striking a coroutine that has ended does nothing.
+#[derive(Clone)]
+pub(crate) struct RemoteKill {
+    key: u32,
+    number: u64,
+}
+
+impl RemoteKill {
+    pub(crate) fn of(task: &Task) -> RemoteKill {
+        RemoteKill { key: task.key.get(), number: task.number }
+    }
+
+    /// Kills the coroutine; called on its own shard.
+    pub(crate) fn strike(&self) {
+        let task = current::with(|shard| shard.task(self.key));
+        if let Some(task) = task.filter(|task| task.number == self.number) {
+            kill(&task);
+        }
+    }
+}

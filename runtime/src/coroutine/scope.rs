@@ -1,0 +1,202 @@
+//! Structured concurrency: coroutines that may borrow from their spawner, all ended before the scope returns.
+//!
+//! The shape is `std::thread::scope`'s, for its reasons: the scope is a closure, so that nothing can be forgotten; the
+//! children are owned by the runtime; and the function returns (or unwinds) only after every child has ended.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::rc::Rc;
+
+use super::join::{JoinError, JoinHandle};
+use super::park::{self, Parker, WaitQueue};
+use super::task::{Name, State, Task, Wait};
+use super::{current, spawn_on_shard};
+
+#[derive(Default)]
+struct Children {
+    alive: Cell<usize>,
+    tasks: RefCell<Vec<Rc<Task>>>,
+    ended: WaitQueue,
+    /// Children that panicked and were not joined.
+    panicked: Cell<usize>,
+}
+
+/// Spawns coroutines that borrow from outside of [`scope`].
+pub struct Scope<'scope, 'env: 'scope> {
+    children: Rc<Children>,
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// The result of a coroutine spawned in a [`Scope`].
+pub struct ScopedJoinHandle<'scope, T> {
+    handle: JoinHandle<()>,
+    value: Rc<RefCell<Option<T>>>,
+    children: Rc<Children>,
+    scope: PhantomData<&'scope ()>,
+}
+
+/// Runs `f`, in which coroutines that borrow local variables may be spawned; returns when all of them have ended.
+///
+/// If `f` panics, or is killed or timed out, the children are killed and unwind first.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// let words = vec!["ack", "nack"];
+/// let lengths: Vec<usize> = leveret_runtime::scope(|scope| {
+///     let handles: Vec<_> = words.iter().map(|word| scope.spawn(move || word.len())).collect();
+///     handles.into_iter().map(|handle| handle.join().unwrap()).collect()
+/// });
+/// assert_eq!(lengths, [3, 4]);
+/// # }).unwrap();
+/// ```
+///
+/// # Panics
+/// With the panic of `f`; if a child panicked that was not joined; outside of a coroutine.
+pub fn scope<'env, T>(f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T) -> T {
+    let scope = Scope { children: Rc::default(), scope: PhantomData, env: PhantomData };
+    let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
+    let children = &scope.children;
+    if result.is_err() {
+        children.kill();
+    }
+    children.wait();
+    match result {
+        Ok(value) => {
+            assert!(children.panicked.get() == 0, "a coroutine of this scope panicked");
+            value
+        }
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+impl Children {
+    fn kill(&self) {
+        self.tasks.borrow().iter().for_each(park::kill);
+    }
+
+    /// Waits for all of them whatever happens: their stacks borrow from ours.
+    fn wait(&self) {
+        while self.alive.get() > 0 {
+            let Ok(parker) = Parker::arm_shielded() else { self.abandon() };
+            let _listed = self.ended.list(&parker);
+            parker.park_shielded(Wait::Scope);
+        }
+    }
+
+    /// A scope inside a destructor of an unwinding stack cannot wait, and must not return either.
+    fn abandon(&self) -> ! {
+        eprintln!("leveret-runtime: a scope with live coroutines ends while its stack unwinds; aborting");
+        std::process::abort();
+    }
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Spawns a coroutine on the current shard that ends before the scope does.
+    ///
+    /// # Panics
+    /// When the kernel gives no memory for a stack.
+    #[track_caller]
+    pub fn spawn<T: 'scope>(&'scope self, f: impl FnOnce() -> T + 'scope) -> ScopedJoinHandle<'scope, T> {
+        let name = Name::Place(Location::caller());
+        let value = Rc::new(RefCell::new(None));
+        let body = Body { f, value: value.clone(), child: Child::new(&self.children) };
+        let body: Box<dyn FnOnce() + 'scope> = Box::new(move || body.run());
+        // SAFETY: only the lifetime changes. The body, and all it captures, is gone before 'scope ends: `scope` does not
+        // return or unwind while a child is alive (`Children::wait` ignores kills and deadlines, and aborts where it
+        // cannot wait), and a child counts as alive until its captures are dropped (`Body::child` is dropped last).
+        let body: Box<dyn FnOnce() + 'static> = unsafe { std::mem::transmute(body) };
+        let spawned = current::with(|shard| spawn_on_shard(shard, name, None, body));
+        let handle = spawned.unwrap_or_else(|error| panic!("no stack for a coroutine: {error}"));
+        self.children.adopt(handle.task());
+        ScopedJoinHandle { handle, value, children: self.children.clone(), scope: PhantomData }
+    }
+}
+
+impl Children {
+    fn adopt(&self, task: &Rc<Task>) {
+        let mut tasks = self.tasks.borrow_mut();
+        if tasks.len() == tasks.capacity() {
+            tasks.retain(|task| task.state.get() != State::Done);
+        }
+        tasks.push(task.clone());
+    }
+}
+
+/// What a child runs. Dropped in the order of the fields, run or not: `child`, which lets the scope end, goes last.
+struct Body<F, T> {
+    f: F,
+    value: Rc<RefCell<Option<T>>>,
+    child: Child,
+}
+
+impl<F: FnOnce() -> T, T> Body<F, T> {
+    fn run(self) {
+        let Body { f, value, child } = self;
+        let result = catch_unwind(AssertUnwindSafe(f));
+        match result {
+            Ok(result) => *value.borrow_mut() = Some(result),
+            Err(payload) => {
+                child.note_panic(payload.as_ref());
+                drop(value);
+                drop(child);
+                resume_unwind(payload);
+            }
+        }
+        drop(value);
+        drop(child);
+    }
+}
+
+/// Counts a child as alive.
+struct Child(Rc<Children>);
+
+impl Child {
+    fn new(children: &Rc<Children>) -> Child {
+        children.alive.set(children.alive.get() + 1);
+        Child(children.clone())
+    }
+
+    fn note_panic(&self, payload: &(dyn Any + Send)) {
+        if !payload.is::<park::Killed>() {
+            self.0.panicked.set(self.0.panicked.get() + 1);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.0.alive.set(self.0.alive.get() - 1);
+        if self.0.alive.get() == 0 {
+            self.0.ended.wake_all();
+        }
+    }
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// Waits for the end and gives the value.
+    ///
+    /// # Errors
+    /// The child's panic, or that it was killed.
+    pub fn join(self) -> Result<T, JoinError> {
+        if let Err(error) = self.handle.join() {
+            if matches!(error, JoinError::Panicked(_)) {
+                self.children.panicked.set(self.children.panicked.get() - 1);
+            }
+            return Err(error);
+        }
+        Ok(self.value.borrow_mut().take().expect("a child that returned has stored its value"))
+    }
+
+    /// Ends the child at its next wait.
+    pub fn kill(&self) {
+        self.handle.kill();
+    }
+
+    /// Whether the child has ended.
+    pub fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+}

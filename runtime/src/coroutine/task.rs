@@ -1,0 +1,197 @@
+//! One coroutine as the scheduler sees it: its machine, its state, and the ticket that a wake-up must show.
+//!
+//! ```text
+//!            spawn             resume              park, ticket armed
+//!   (new) ---------> Ready -----------> Running ------------------------> Parked
+//!                      ^                  |  |                              |
+//!                      |    yield_now     |  | returns, panics, unwinds     |
+//!                      +------------------+  +----------> Done              |
+//!                      +----------------------------------------------------+
+//!                         unpark | deadline | kill: whoever shows the ticket first
+//! ```
+//!
+//! Every park arms a fresh ticket, a number that its shard never uses again. Whoever wakes the coroutine must show that
+//! number, and the first to do so disarms it, so a late waker (a stale timer, a second event) is a no-op and no list
+//! of waiters has to be exact.
+
+use std::cell::{Cell, RefCell};
+use std::panic::Location;
+use std::rc::Rc;
+use std::time::Instant;
+
+use corosensei::{Coroutine, Yielder};
+
+use super::stack::PooledStack;
+use crate::time::wheel::TimerKey;
+
+/// The stackful coroutine underneath. It carries no values: results travel through the join state.
+pub(crate) type Machine = Coroutine<(), (), (), PooledStack>;
+
+/// Where a coroutine is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// In the run queue.
+    Ready,
+    /// On the processor.
+    Running,
+    /// Waiting; [`Wait`] says for what.
+    Parked,
+    /// Returned, panicked or unwound.
+    Done,
+}
+
+/// What a parked coroutine waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wait {
+    /// Its turn: it yielded, or was never run.
+    Turn,
+    /// A descriptor to become readable.
+    Readable(i32),
+    /// A descriptor to become writable.
+    Writable(i32),
+    /// A moment in time.
+    Sleep,
+    /// Another coroutine's end.
+    Join,
+    /// The children of a scope.
+    Scope,
+    /// A value in a channel.
+    Receive,
+    /// Room in a channel.
+    Send,
+    /// An event, a semaphore, a lock, a condition, a group: the name of the primitive.
+    Sync(&'static str),
+    /// Several things at once.
+    Select,
+    /// Work on the thread pool.
+    Offload,
+    /// An answer from another shard.
+    Call(u16),
+    /// A signal of the operating system.
+    Signal,
+    /// Mail from any thread.
+    Mail,
+}
+
+impl Wait {
+    /// Whether something outside this shard's coroutines and timers ends the wait. Decides what counts as deadlock.
+    pub(crate) fn is_external(self) -> bool {
+        matches!(self, Wait::Readable(_) | Wait::Writable(_) | Wait::Offload | Wait::Call(_) | Wait::Signal | Wait::Mail)
+    }
+}
+
+impl std::fmt::Display for Wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Wait::Turn => write!(f, "its turn"),
+            Wait::Readable(fd) => write!(f, "descriptor {fd} to be readable"),
+            Wait::Writable(fd) => write!(f, "descriptor {fd} to be writable"),
+            Wait::Sleep => write!(f, "time to pass"),
+            Wait::Join => write!(f, "a coroutine to end"),
+            Wait::Scope => write!(f, "the children of its scope to end"),
+            Wait::Receive => write!(f, "a value in a channel"),
+            Wait::Send => write!(f, "room in a channel"),
+            Wait::Sync(what) => write!(f, "{what}"),
+            Wait::Select => write!(f, "one of several things"),
+            Wait::Offload => write!(f, "work on the thread pool"),
+            Wait::Call(shard) => write!(f, "an answer from shard {shard}"),
+            Wait::Signal => write!(f, "a signal"),
+            Wait::Mail => write!(f, "mail from any shard"),
+        }
+    }
+}
+
+/// Why a parked coroutine was made ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Notified,
+    TimedOut,
+    Killed,
+}
+
+/// What a coroutine is called in dumps and reports.
+#[derive(Clone, Debug)]
+pub(crate) enum Name {
+    Given(Rc<str>),
+    /// Unnamed: the place that spawned it.
+    Place(&'static Location<'static>),
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Name::Given(name) => f.write_str(name),
+            Name::Place(place) => write!(f, "{}:{}", place.file(), place.line()),
+        }
+    }
+}
+
+/// A `timeout` block that the coroutine is inside of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeadlineFrame {
+    pub(crate) id: u64,
+    pub(crate) deadline: Instant,
+}
+
+/// A coroutine's entry in its shard.
+pub(crate) struct Task {
+    /// Its place in the shard's table; with a ticket this is what other threads hold.
+    pub(crate) key: Cell<u32>,
+    /// Its number since the shard started.
+    pub(crate) number: u64,
+    pub(crate) name: Name,
+    pub(crate) born: Instant,
+    /// `None` while it runs and after its end.
+    pub(crate) machine: Cell<Option<Machine>>,
+    /// Set by the coroutine's first instructions; valid until its end.
+    pub(crate) yielder: Cell<*const Yielder<(), ()>>,
+    pub(crate) state: Cell<State>,
+    pub(crate) wait: Cell<Wait>,
+    /// When `state` last changed, to the precision of a turn.
+    pub(crate) since: Cell<Instant>,
+    /// Zero when disarmed.
+    pub(crate) ticket: Cell<u64>,
+    pub(crate) cause: Cell<Cause>,
+    pub(crate) timer: Cell<Option<TimerKey>>,
+    pub(crate) killed: Cell<bool>,
+    /// A wait that neither kill nor timeout may cut short.
+    pub(crate) shielded: Cell<bool>,
+    /// How often a kill was thrown again because user code had caught it.
+    pub(crate) rethrown: Cell<u8>,
+    pub(crate) deadlines: RefCell<Vec<DeadlineFrame>>,
+}
+
+impl Task {
+    pub(crate) fn new(number: u64, name: Name, now: Instant) -> Task {
+        Task {
+            key: Cell::new(u32::MAX),
+            number,
+            name,
+            born: now,
+            machine: Cell::new(None),
+            yielder: Cell::new(std::ptr::null()),
+            state: Cell::new(State::Ready),
+            wait: Cell::new(Wait::Turn),
+            since: Cell::new(now),
+            ticket: Cell::new(0),
+            cause: Cell::new(Cause::Notified),
+            timer: Cell::new(None),
+            killed: Cell::new(false),
+            shielded: Cell::new(false),
+            rethrown: Cell::new(0),
+            deadlines: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// The earliest deadline of the `timeout` blocks around the coroutine.
+    #[inline]
+    pub(crate) fn scope_deadline(&self) -> Option<Instant> {
+        self.deadlines.borrow().iter().map(|frame| frame.deadline).min()
+    }
+
+    /// The outermost `timeout` block whose time is over.
+    pub(crate) fn expired_scope(&self, now: Instant) -> Option<u64> {
+        self.deadlines.borrow().iter().find(|frame| frame.deadline <= now).map(|frame| frame.id)
+    }
+}

@@ -1,0 +1,83 @@
+//! The driver: where the runtime meets the world. Chosen when the runtime is built, the same code above either.
+//!
+//! `Os` is the real machine. `Sim` is a simulated one; today it has the virtual clock and seeded randomness, so that
+//! whatever sleeps can be tested in no time; sockets refuse with `Unsupported` there until the simulated network comes.
+//! It is an enum and not a trait object: the real path costs one predictable branch.
+
+pub(crate) mod os;
+pub(crate) mod sim;
+
+use std::io;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant, SystemTime};
+
+use os::OsDriver;
+use sim::SimDriver;
+
+use crate::readiness::{Ready, Token};
+
+/// What a shard runs on.
+#[derive(Debug)]
+pub(crate) enum Driver {
+    Os(OsDriver),
+    Sim(SimDriver),
+}
+
+impl Driver {
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        match self {
+            Driver::Os(driver) => driver.now(),
+            Driver::Sim(driver) => driver.now(),
+        }
+    }
+
+    pub(crate) fn system_now(&self) -> SystemTime {
+        match self {
+            Driver::Os(driver) => driver.system_now(),
+            Driver::Sim(driver) => driver.system_now(),
+        }
+    }
+
+    /// Fills `bytes` with randomness: the kernel's, or the seed's.
+    pub(crate) fn random(&self, bytes: &mut [u8]) {
+        match self {
+            Driver::Os(driver) => driver.random(bytes),
+            Driver::Sim(driver) => driver.random(bytes),
+        }
+    }
+
+    /// Waits for events at most `limit` (for ever if `None`), and reports them.
+    pub(crate) fn poll(&self, limit: Option<Duration>, on_event: impl FnMut(Token, Ready)) -> io::Result<()> {
+        match self {
+            Driver::Os(driver) => driver.poll(limit, on_event),
+            Driver::Sim(_) => Ok(()), // its runtime moves the clock when every shard is idle
+        }
+    }
+
+    pub(crate) fn register(&self, fd: RawFd, token: Token) -> io::Result<()> {
+        match self {
+            Driver::Os(driver) => driver.register(fd, token),
+            Driver::Sim(_) => Err(no_simulated_network()),
+        }
+    }
+
+    pub(crate) fn deregister(&self, fd: RawFd) {
+        match self {
+            Driver::Os(driver) => driver.deregister(fd),
+            Driver::Sim(_) => {}
+        }
+    }
+
+    pub(crate) fn is_simulated(&self) -> bool {
+        matches!(self, Driver::Sim(_))
+    }
+}
+
+/// The error of every socket call on the simulated driver.
+pub(crate) fn no_simulated_network() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "the simulated driver has no network yet: use channels in the test, or the OS driver",
+    )
+}

@@ -1,0 +1,202 @@
+//! Typed mail: many senders on any thread, one receiving coroutine on the shard that made the channel.
+//!
+//! Senders push batches under a lock; the receiver takes all that is there at once. Nothing is boxed per item.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::RemoteWaiter;
+use crate::coroutine::park::{Parker, Unwinding, WaitError};
+use crate::coroutine::task::Wait;
+use crate::time;
+
+struct State<T> {
+    items: Vec<T>,
+    receiver: Option<RemoteWaiter>,
+    senders: usize,
+    receiver_gone: bool,
+}
+
+struct Shared<T>(Mutex<State<T>>);
+
+impl<T> Shared<T> {
+    fn state(&self) -> std::sync::MutexGuard<'_, State<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes a channel whose receiver stays with the current shard and whose senders go anywhere.
+///
+/// It is unbounded: bound it by what the senders await, or look at [`Sender::len`].
+pub fn channel<T: Send>() -> (Sender<T>, Receiver<T>) {
+    let state = State { items: Vec::new(), receiver: None, senders: 1, receiver_gone: false };
+    let shared = Arc::new(Shared(Mutex::new(state)));
+    (Sender { shared: shared.clone() }, Receiver { shared, _local: std::marker::PhantomData })
+}
+
+/// The receiver is gone; the items come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed<T>(pub T);
+
+impl<T> fmt::Display for Closed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the receiver of this mailbox is gone")
+    }
+}
+
+/// Sends from any thread. Never waits.
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T: Send> Sender<T> {
+    /// Sends one item.
+    ///
+    /// # Errors
+    /// The item, when the receiver is gone.
+    pub fn send(&self, item: T) -> Result<(), Closed<T>> {
+        let mut state = self.shared.state();
+        if state.receiver_gone {
+            return Err(Closed(item));
+        }
+        state.items.push(item);
+        wake(state);
+        Ok(())
+    }
+
+    /// Sends all of `items` under one lock, leaving it empty with its capacity. Items for a receiver that is gone are dropped.
+    pub fn send_batch(&self, items: &mut Vec<T>) {
+        if items.is_empty() {
+            return;
+        }
+        let mut state = self.shared.state();
+        if state.receiver_gone {
+            drop(state);
+            items.clear();
+            return;
+        }
+        if state.items.is_empty() {
+            std::mem::swap(&mut state.items, items);
+        } else {
+            state.items.append(items);
+        }
+        wake(state);
+    }
+
+    /// Items sent and not yet taken.
+    pub fn len(&self) -> usize {
+        self.shared.state().items.len()
+    }
+
+    /// Whether everything sent was taken.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn wake<T>(mut state: std::sync::MutexGuard<'_, State<T>>) {
+    let receiver = state.receiver.take();
+    drop(state);
+    if let Some(receiver) = receiver {
+        receiver.wake();
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.shared.state().senders += 1;
+        Sender { shared: self.shared.clone() }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.senders -= 1;
+        if state.senders == 0 {
+            wake(state);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sender")
+    }
+}
+
+/// Receives on the shard that made the channel.
+pub struct Receiver<T> {
+    shared: Arc<Shared<T>>,
+    _local: std::marker::PhantomData<*const ()>,
+}
+
+impl<T: Send> Receiver<T> {
+    /// Waits until something is there and moves all of it to the end of `into`. False when every sender is gone and nothing
+    /// is left.
+    ///
+    /// # Errors
+    /// [`Unwinding`] in a destructor while the stack unwinds.
+    pub fn receive_batch(&self, into: &mut Vec<T>) -> Result<bool, Unwinding> {
+        match self.receive_until(into, None) {
+            Ok(open) => Ok(open),
+            Err(WaitError::Unwinding) => Err(Unwinding),
+            Err(WaitError::TimedOut) => unreachable!("no deadline was given"),
+        }
+    }
+
+    /// As [`Receiver::receive_batch`], for at most `limit`; `None` when the time was over first (or the stack unwinds).
+    pub fn receive_batch_timeout(&self, into: &mut Vec<T>, limit: Duration) -> Option<bool> {
+        self.receive_until(into, Some(time::now() + limit)).ok()
+    }
+
+    fn receive_until(&self, into: &mut Vec<T>, deadline: Option<std::time::Instant>) -> Result<bool, WaitError> {
+        loop {
+            let parker = Parker::arm().map_err(|Unwinding| WaitError::Unwinding)?;
+            let mut state = self.shared.state();
+            if !state.items.is_empty() {
+                take_all(&mut state.items, into);
+                return Ok(true);
+            }
+            if state.senders == 0 {
+                return Ok(false);
+            }
+            state.receiver = Some(parker.remote());
+            drop(state);
+            parker.park(Wait::Mail, deadline)?;
+        }
+    }
+
+    /// Takes what is there without waiting; says how many items.
+    pub fn try_receive_batch(&self, into: &mut Vec<T>) -> usize {
+        let mut state = self.shared.state();
+        let count = state.items.len();
+        take_all(&mut state.items, into);
+        count
+    }
+}
+
+fn take_all<T>(items: &mut Vec<T>, into: &mut Vec<T>) {
+    if into.is_empty() {
+        std::mem::swap(items, into);
+    } else {
+        into.append(items);
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        state.receiver_gone = true;
+        let items = std::mem::take(&mut state.items);
+        drop(state);
+        drop(items); // outside of the lock: destructors may do anything
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Receiver")
+    }
+}

@@ -1,0 +1,147 @@
+//! A bounded pool of threads for work that would block a shard: files, DNS, heavy computing.
+//!
+//! Threads start as work comes, up to the limit, and wait for more; what exceeds them queues in order. On the simulated
+//! driver the work runs in place, so that a run is the same every time.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::coroutine::current;
+use crate::coroutine::park::Parker;
+use crate::coroutine::task::Wait;
+use crate::mailbox::RemoteWaiter;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    stopped: bool,
+}
+
+struct Inner {
+    queue: Mutex<Queue>,
+    work: Condvar,
+    threads_max: usize,
+}
+
+/// The pool of a runtime.
+pub(crate) struct Pool(Arc<Inner>);
+
+impl Pool {
+    pub(crate) fn new(threads_max: usize) -> Pool {
+        Pool(Arc::new(Inner { queue: Mutex::default(), work: Condvar::new(), threads_max }))
+    }
+
+    fn submit(&self, job: Job) {
+        let inner = &self.0;
+        let mut queue = inner.lock();
+        queue.jobs.push_back(job);
+        if queue.idle > 0 {
+            inner.work.notify_one();
+        } else if queue.threads < inner.threads_max {
+            queue.threads += 1;
+            let theirs = inner.clone();
+            let thread = std::thread::Builder::new().name(format!("offload-{}", queue.threads));
+            if let Err(error) = thread.spawn(move || theirs.work()) {
+                queue.threads -= 1;
+                assert!(queue.threads > 0, "no thread for blocking work: {error}");
+            }
+        }
+    }
+
+    /// Lets idle threads end; those at work end after their job.
+    pub(crate) fn stop(&self) {
+        let mut queue = self.0.lock();
+        queue.stopped = true;
+        queue.jobs.clear();
+        self.0.work.notify_all();
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut queue = self.lock();
+        loop {
+            if let Some(job) = queue.jobs.pop_front() {
+                drop(queue);
+                job();
+                queue = self.lock();
+            } else if queue.stopped {
+                queue.threads -= 1;
+                return;
+            } else {
+                queue.idle += 1;
+                queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.idle -= 1;
+            }
+        }
+    }
+}
+
+type Outcome<T> = Result<T, Box<dyn Any + Send>>;
+
+struct Slot<T> {
+    outcome: Option<Outcome<T>>,
+    waiter: Option<RemoteWaiter>,
+}
+
+/// Runs `f` on the thread pool and waits for its value; the shard goes on meanwhile.
+///
+/// If the caller is killed or timed out, `f` still runs to its end and its value is dropped.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// let length = leveret_runtime::offload(|| std::fs::read("Cargo.toml").map(|bytes| bytes.len()));
+/// assert!(length.unwrap() > 0);
+/// # }).unwrap();
+/// ```
+///
+/// # Panics
+/// With the panic of `f`; outside of a coroutine; and in a destructor while the stack unwinds.
+pub fn offload<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    if current::with(|shard| shard.driver.is_simulated()) {
+        return f();
+    }
+    let slot = Arc::new(Mutex::new(Slot { outcome: None, waiter: None }));
+    let theirs = slot.clone();
+    current::with(|shard| {
+        shard.shared.offload.submit(Box::new(move || deliver(&theirs, catch_unwind(AssertUnwindSafe(f)))));
+    });
+    match await_outcome(&slot) {
+        Ok(value) => value,
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+fn deliver<T>(slot: &Mutex<Slot<T>>, outcome: Outcome<T>) {
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    slot.outcome = Some(outcome);
+    let waiter = slot.waiter.take();
+    drop(slot);
+    if let Some(waiter) = waiter {
+        waiter.wake();
+    }
+}
+
+fn await_outcome<T>(slot: &Mutex<Slot<T>>) -> Outcome<T> {
+    loop {
+        let parker = Parker::arm().unwrap_or_else(|unwinding| panic!("offload: {unwinding}"));
+        let mut guard = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(outcome) = guard.outcome.take() {
+            return outcome;
+        }
+        guard.waiter = Some(parker.remote());
+        drop(guard);
+        let woken = parker.park(Wait::Offload, None);
+        debug_assert!(woken.is_ok(), "there is no deadline, and arm has checked for unwinding");
+    }
+}

@@ -1,0 +1,381 @@
+//! Readiness: every descriptor is registered once, edge-triggered, and what the kernel said is kept in user space.
+//!
+//! The rules, each of which has cost somebody a hang:
+//! - A call tries first when the flag is set and parks when it is not; only `EAGAIN` or a short transfer clears a flag.
+//! - A short read means "drained" only while the peer has not closed: data and FIN may come in one event, after which no
+//!   further edge tells of the end. Once a close was seen the read flag stays set.
+//! - Tokens carry a generation: an event of the same batch for a slot that was freed and used again is a no-op. (A
+//!   spurious wake-up would be harmless too, since every call loops on `EAGAIN`.)
+//! - Deregistration comes before close, because a duplicate descriptor would keep events coming.
+//! - A coroutine that keeps finding data ready has a budget in calls and bytes, then the others run.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::io;
+use std::ops::{BitOr, BitOrAssign};
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::time::Instant;
+
+use slab::Slab;
+
+use crate::coroutine::current;
+use crate::coroutine::park::{Parker, WaitError, Waiter};
+use crate::coroutine::task::Wait;
+use crate::shard::Shard;
+
+/// What a descriptor is ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ready(u8);
+
+impl Ready {
+    pub(crate) const NONE: Ready = Ready(0);
+    pub(crate) const READABLE: Ready = Ready(1);
+    pub(crate) const WRITABLE: Ready = Ready(2);
+    /// The peer will send nothing more (or the socket failed): reads never block again.
+    pub(crate) const READ_CLOSED: Ready = Ready(4);
+
+    #[inline]
+    pub(crate) fn has(self, other: Ready) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    #[inline]
+    fn without(self, other: Ready) -> Ready {
+        Ready(self.0 & !other.0)
+    }
+}
+
+impl BitOr for Ready {
+    type Output = Ready;
+    #[inline]
+    fn bitor(self, other: Ready) -> Ready {
+        Ready(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Ready {
+    #[inline]
+    fn bitor_assign(&mut self, other: Ready) {
+        self.0 |= other.0;
+    }
+}
+
+/// Names a registration in events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl Token {
+    #[inline]
+    pub(crate) fn pack(self) -> usize {
+        (self.generation as usize) << 32 | self.slot as usize
+    }
+
+    #[inline]
+    pub(crate) fn unpack(token: usize) -> Token {
+        Token { slot: token as u32, generation: (token >> 32) as u32 }
+    }
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+impl Direction {
+    #[inline]
+    fn flag(self) -> Ready {
+        match self {
+            Direction::Read => Ready::READABLE,
+            Direction::Write => Ready::WRITABLE,
+        }
+    }
+}
+
+/// What is known of one registered descriptor.
+#[derive(Default)]
+struct Source {
+    fd: RawFd,
+    generation: u32,
+    ready: Cell<Ready>,
+    reader: Cell<Option<Waiter>>,
+    writer: Cell<Option<Waiter>>,
+}
+
+impl Default for Ready {
+    fn default() -> Self {
+        Ready::NONE
+    }
+}
+
+impl Source {
+    #[inline]
+    fn waiter(&self, direction: Direction) -> &Cell<Option<Waiter>> {
+        match direction {
+            Direction::Read => &self.reader,
+            Direction::Write => &self.writer,
+        }
+    }
+}
+
+/// All registered descriptors of a shard.
+#[derive(Default)]
+pub(crate) struct Sources {
+    slots: RefCell<Slab<Rc<Source>>>,
+    generation: Cell<u32>,
+}
+
+impl Sources {
+    /// Takes an event: sets flags and wakes whom they concern.
+    #[inline]
+    pub(crate) fn on_event(&self, token: Token, ready: Ready) {
+        let slots = self.slots.borrow();
+        let Some(source) = slots.get(token.slot as usize) else { return };
+        if source.generation != token.generation {
+            return; // of a descriptor that is closed by now
+        }
+        source.ready.set(source.ready.get() | ready);
+        for direction in [Direction::Read, Direction::Write] {
+            if ready.has(direction.flag())
+                && let Some(waiter) = source.waiter(direction).take()
+            {
+                waiter.wake();
+            }
+        }
+    }
+
+    /// How many descriptors are registered.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
+    fn add(&self, shard: &Shard, fd: RawFd, ready: Ready) -> io::Result<(Token, Rc<Source>)> {
+        let generation = self.generation.get().wrapping_add(1) & (u32::MAX >> 1);
+        self.generation.set(generation);
+        let source = Rc::new(Source { fd, generation, ready: Cell::new(ready), ..Source::default() });
+        let slot = self.slots.borrow_mut().insert(source.clone()) as u32;
+        let token = Token { slot, generation };
+        if let Err(error) = shard.driver.register(fd, token) {
+            self.slots.borrow_mut().remove(slot as usize);
+            return Err(error);
+        }
+        Ok((token, source))
+    }
+}
+
+/// A descriptor's registration with the shard that made it; owned by the socket, dropped before the descriptor closes.
+pub(crate) struct Registration {
+    token: Token,
+    source: Rc<Source>,
+}
+
+impl Registration {
+    /// Registers `fd`, which must be non-blocking and stay open until this is dropped.
+    ///
+    /// It starts as ready both ways: the first call tries and finds out.
+    pub(crate) fn new(fd: RawFd) -> io::Result<Registration> {
+        Registration::with_readiness(fd, Ready::READABLE | Ready::WRITABLE)
+    }
+
+    /// Registers `fd`, known to be not ready until the kernel says so (a listener, a connect in progress).
+    pub(crate) fn not_ready(fd: RawFd) -> io::Result<Registration> {
+        Registration::with_readiness(fd, Ready::NONE)
+    }
+
+    fn with_readiness(fd: RawFd, ready: Ready) -> io::Result<Registration> {
+        current::with(|shard| {
+            let (token, source) = shard.sources.add(shard, fd, ready)?;
+            Ok(Registration { token, source })
+        })
+    }
+
+    /// Makes transfers of up to `wanted` bytes by `call` until one does not block; parks between tries.
+    #[inline]
+    pub(crate) fn transfer(
+        &self,
+        direction: Direction,
+        wanted: usize,
+        deadline: impl Fn() -> Option<Instant>,
+        mut call: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        current::with(Shard::charge_call);
+        loop {
+            self.wait(direction, &deadline)?;
+            match call() {
+                Ok(done) => {
+                    self.note_transfer(direction, done, wanted);
+                    return Ok(done);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(direction),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes one try of a call that is not a byte transfer (accept, a datagram); parks while it would block.
+    pub(crate) fn attempt<T>(
+        &self,
+        direction: Direction,
+        deadline: impl Fn() -> Option<Instant>,
+        mut call: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        current::with(Shard::charge_call);
+        loop {
+            self.wait(direction, &deadline)?;
+            match call() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(direction),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Like [`Registration::transfer`], but never parks: answers `WouldBlock` instead.
+    pub(crate) fn try_transfer(
+        &self,
+        direction: Direction,
+        wanted: usize,
+        mut call: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        loop {
+            if !self.is_ready(direction) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            match call() {
+                Ok(done) => {
+                    self.note_transfer(direction, done, wanted);
+                    return Ok(done);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(direction),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Parks until the descriptor may be ready; not at all if it is known to be.
+    ///
+    /// One coroutine may wait for each direction; a second one is an error, since it would steal the first one's wake-up.
+    #[inline]
+    pub(crate) fn wait(&self, direction: Direction, deadline: &impl Fn() -> Option<Instant>) -> io::Result<()> {
+        if self.is_ready(direction) {
+            return Ok(());
+        }
+        self.wait_slow(direction, deadline())
+    }
+
+    fn wait_slow(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
+        while !self.is_ready(direction) {
+            let parker = Parker::arm().map_err(io::Error::from)?;
+            let _place = self.list(direction, &parker)?;
+            let wait = match direction {
+                Direction::Read => Wait::Readable(self.source.fd),
+                Direction::Write => Wait::Writable(self.source.fd),
+            };
+            match parker.park(wait, deadline) {
+                Ok(()) => {}
+                Err(WaitError::TimedOut) => return Err(timed_out(direction)),
+                Err(WaitError::Unwinding) => unreachable!("arm has checked it"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves an armed wait with the descriptor until the answer is dropped.
+    pub(crate) fn list(&self, direction: Direction, parker: &Parker) -> io::Result<ListedAt<'_>> {
+        let place = self.source.waiter(direction);
+        if let Some(other) = place.take()
+            && other.is_live()
+        {
+            place.set(Some(other));
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another coroutine waits on this descriptor in the same direction: give each direction one owner",
+            ));
+        }
+        place.set(Some(parker.waiter()));
+        Ok(ListedAt(place))
+    }
+
+    #[inline]
+    pub(crate) fn is_ready(&self, direction: Direction) -> bool {
+        self.source.ready.get().has(direction.flag())
+    }
+
+    /// Forgets readiness until the next edge.
+    #[inline]
+    pub(crate) fn clear(&self, direction: Direction) {
+        self.source.ready.set(self.source.ready.get().without(direction.flag()));
+    }
+
+    #[inline]
+    fn note_transfer(&self, direction: Direction, done: usize, wanted: usize) {
+        let closed = direction == Direction::Read && self.source.ready.get().has(Ready::READ_CLOSED);
+        if 0 < done && done < wanted && !closed {
+            self.clear(direction);
+        }
+        current::with(|shard| shard.charge_bytes(done));
+    }
+}
+
+fn timed_out(direction: Direction) -> io::Error {
+    let text = match direction {
+        Direction::Read => "nothing could be read within the read timeout",
+        Direction::Write => "nothing could be written within the write timeout",
+    };
+    io::Error::new(io::ErrorKind::TimedOut, text)
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        current::try_with(|shard| {
+            shard.driver.deregister(self.source.fd);
+            let source = shard.sources.slots.borrow_mut().try_remove(self.token.slot as usize);
+            debug_assert!(source.is_some_and(|source| source.generation == self.token.generation));
+            shard.descriptor_closed();
+        });
+        for direction in [Direction::Read, Direction::Write] {
+            if let Some(waiter) = self.source.waiter(direction).take() {
+                waiter.wake();
+            }
+        }
+    }
+}
+
+/// An armed wait left with a descriptor; taken back when dropped.
+pub(crate) struct ListedAt<'a>(&'a Cell<Option<Waiter>>);
+
+impl Drop for ListedAt<'_> {
+    fn drop(&mut self) {
+        self.0.take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_pack_and_unpack() {
+        for token in [
+            Token { slot: 0, generation: 0 },
+            Token { slot: u32::MAX, generation: u32::MAX },
+            Token { slot: 7, generation: 0x8000_0001 },
+        ] {
+            assert_eq!(Token::unpack(token.pack()), token);
+        }
+    }
+
+    #[test]
+    fn flags_combine_and_clear() {
+        let both = Ready::READABLE | Ready::READ_CLOSED;
+        assert!(both.has(Ready::READABLE) && both.has(Ready::READ_CLOSED) && !both.has(Ready::WRITABLE));
+        assert_eq!(both.without(Ready::READABLE), Ready::READ_CLOSED);
+    }
+}

@@ -1,0 +1,223 @@
+//! Reaching other shards: spawn there, call there, and join from here.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::coroutine::join::{JoinError, JoinHandle, outcome};
+use crate::coroutine::park::{Parker, RemoteKill, Unwinding, WaitError};
+use crate::coroutine::task::{Name, Wait};
+use crate::coroutine::{current, spawn_on_shard};
+use crate::mailbox::{Inbox, Mail, RemoteWaiter};
+use crate::shard::ShardId;
+use crate::time;
+
+/// The shard that the caller runs on.
+///
+/// # Panics
+/// Outside of a runtime.
+pub fn shard_id() -> ShardId {
+    current::with(|shard| shard.id)
+}
+
+/// How many shards the runtime has.
+///
+/// # Panics
+/// Outside of a runtime.
+pub fn shard_count() -> usize {
+    current::with(|shard| shard.shared.inboxes.len())
+}
+
+/// All shards of the runtime, from 0.
+///
+/// # Panics
+/// Outside of a runtime.
+pub fn shards() -> impl Iterator<Item = ShardId> {
+    (0..shard_count() as u16).map(ShardId)
+}
+
+enum Outcome<T> {
+    Pending(Option<RemoteWaiter>),
+    Done(Result<T, JoinError>),
+    Taken,
+}
+
+struct RemoteState<T> {
+    outcome: Outcome<T>,
+    /// Kills the coroutine, once it exists; or whether it is to be killed as soon as it does.
+    kill: Option<RemoteKill>,
+    killed: bool,
+}
+
+/// Owns the right to the result of a coroutine on another shard. Dropping it lets the coroutine run on, detached.
+#[must_use = "dropping the handle detaches the coroutine; bind it to `_` on purpose, or join it"]
+pub struct RemoteJoinHandle<T> {
+    state: Arc<Mutex<RemoteState<T>>>,
+    inbox: Arc<Inbox>,
+    shard: ShardId,
+}
+
+/// Spawns `f` on `shard`, which may be the current one. Coroutines never move afterwards, so what `f` makes there (sockets,
+/// `Rc`s) stays there; only `f` itself and its result cross.
+///
+/// # Panics
+/// Outside of a runtime.
+#[track_caller]
+pub fn spawn_on<T: Send + 'static>(shard: ShardId, f: impl FnOnce() -> T + Send + 'static) -> RemoteJoinHandle<T> {
+    let name = Location::caller();
+    let inbox = current::with(|current| current.shared.inboxes[shard.index()].clone());
+    post_spawn(inbox, shard, name, f)
+}
+
+pub(crate) fn post_spawn<T: Send + 'static>(
+    inbox: Arc<Inbox>,
+    shard: ShardId,
+    place: &'static Location<'static>,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> RemoteJoinHandle<T> {
+    let state = RemoteState { outcome: Outcome::Pending(None), kill: None, killed: false };
+    let state = Arc::new(Mutex::new(state));
+    let theirs = state.clone();
+    inbox.post(Mail::Run(Box::new(move || start(theirs, place, f))));
+    RemoteJoinHandle { state, inbox, shard }
+}
+
+/// Runs on the target shard.
+fn start<T: Send + 'static>(
+    state: Arc<Mutex<RemoteState<T>>>,
+    place: &'static Location<'static>,
+    f: impl FnOnce() -> T + 'static,
+) {
+    let report = Report(state.clone());
+    let spawned = current::with(|shard| {
+        spawn_on_shard(shard, Name::Place(place), None, move || {
+            finish(&report.0, outcome(catch_unwind(AssertUnwindSafe(f))));
+        })
+    });
+    match spawned {
+        Ok(handle) => note_started(&state, &handle),
+        Err(error) => finish(&state, Err(JoinError::Panicked(Box::new(format!("no stack for a coroutine: {error}"))))),
+    }
+}
+
+/// A coroutine that is killed before it starts never runs its body: its captures are dropped, and this one reports it.
+struct Report<T>(Arc<Mutex<RemoteState<T>>>);
+
+impl<T> Drop for Report<T> {
+    fn drop(&mut self) {
+        finish(&self.0, Err(JoinError::Killed));
+    }
+}
+
+fn note_started<T>(state: &Mutex<RemoteState<T>>, handle: &JoinHandle<()>) {
+    let mut state = lock(state);
+    state.kill = Some(handle.remote_kill());
+    if state.killed {
+        handle.kill();
+    }
+}
+
+/// Stores the first outcome and wakes the joiner.
+fn finish<T>(state: &Mutex<RemoteState<T>>, result: Result<T, JoinError>) {
+    let mut state = lock(state);
+    if let Outcome::Pending(waiter) = &mut state.outcome {
+        let waiter = waiter.take();
+        state.outcome = Outcome::Done(result);
+        drop(state);
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+    }
+}
+
+fn lock<T>(state: &Mutex<RemoteState<T>>) -> std::sync::MutexGuard<'_, RemoteState<T>> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T: Send> RemoteJoinHandle<T> {
+    /// Waits for the end and gives the value.
+    ///
+    /// # Errors
+    /// The coroutine's panic, or that it was killed.
+    ///
+    /// # Panics
+    /// Outside of a coroutine.
+    pub fn join(self) -> Result<T, JoinError> {
+        self.wait(None).map_err(|_| JoinError::Unwinding)?;
+        self.take()
+    }
+
+    /// Waits at most `limit`; gives the handle back when the end has not come.
+    ///
+    /// # Errors
+    /// The handle, to try again.
+    pub fn join_timeout(self, limit: Duration) -> Result<Result<T, JoinError>, RemoteJoinHandle<T>> {
+        match self.wait(Some(time::now() + limit)) {
+            Ok(()) => Ok(self.take()),
+            Err(_) => Err(self),
+        }
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
+        loop {
+            let parker = Parker::arm().map_err(|Unwinding| WaitError::Unwinding)?;
+            let mut state = lock(&self.state);
+            match &mut state.outcome {
+                Outcome::Pending(waiter) => *waiter = Some(parker.remote()),
+                _ => return Ok(()),
+            }
+            drop(state);
+            parker.park(Wait::Call(self.shard.0), deadline)?;
+        }
+    }
+
+    fn take(self) -> Result<T, JoinError> {
+        match std::mem::replace(&mut lock(&self.state).outcome, Outcome::Taken) {
+            Outcome::Done(result) => result,
+            Outcome::Pending(_) | Outcome::Taken => unreachable!("`wait` saw the outcome, and `take` consumes the handle"),
+        }
+    }
+
+    /// Ends the coroutine at its next wait, as [`JoinHandle::kill`] does.
+    pub fn kill(&self) {
+        let mut state = lock(&self.state);
+        state.killed = true;
+        if let Some(kill) = state.kill.clone() {
+            drop(state);
+            self.inbox.post(Mail::Run(Box::new(move || kill.strike())));
+        }
+    }
+
+    /// Whether the coroutine has ended.
+    pub fn is_finished(&self) -> bool {
+        !matches!(lock(&self.state).outcome, Outcome::Pending(_))
+    }
+}
+
+impl<T> fmt::Debug for RemoteJoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteJoinHandle").field("shard", &self.shard).finish()
+    }
+}
+
+/// Runs `f` on `shard` and waits for its value.
+///
+/// # Errors
+/// The panic of `f`.
+///
+/// # Panics
+/// Outside of a coroutine.
+#[track_caller]
+pub fn call<T: Send + 'static>(shard: ShardId, f: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    spawn_on(shard, f).join()
+}
+
+/// Runs `f` on `shard` without waiting and without a coroutine of its own: on the scheduler's stack, so it must not wait.
+///
+/// # Panics
+/// Outside of a runtime.
+pub fn post(shard: ShardId, f: impl FnOnce() + Send + 'static) {
+    let inbox = current::with(|current| current.shared.inboxes[shard.index()].clone());
+    inbox.post(Mail::Run(Box::new(f)));
+}

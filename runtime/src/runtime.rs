@@ -1,0 +1,349 @@
+//! A runtime: its configuration, its shards' threads, and the main coroutine.
+
+use std::fmt;
+use std::io;
+use std::panic::{Location, resume_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::coroutine::join::{JoinError, JoinHandle};
+use crate::coroutine::task::Name;
+use crate::coroutine::{current, spawn_on_shard};
+use crate::diagnostics::{CoroutineInfo, Deadlock};
+use crate::driver::Driver;
+use crate::driver::os::OsDriver;
+use crate::driver::sim::{SimDriver, World};
+use crate::mailbox::Inbox;
+use crate::offload::Pool;
+use crate::remote::{RemoteJoinHandle, post_spawn};
+use crate::shard::{Budget, Shard, ShardId};
+
+/// The most shards a runtime may have.
+pub const SHARDS_MAX: usize = 1024;
+
+/// Usable bytes of a coroutine's stack where the builder says nothing. Release code does a TLS handshake or prints a
+/// panic with its backtrace within 64 KiB; debug code needs up to five times as much. Only touched pages cost memory.
+pub const STACK_SIZE_DEFAULT: usize = if cfg!(debug_assertions) { 256 * 1024 } else { 64 * 1024 };
+
+/// Transfers, and bytes, after which a coroutine that keeps finding data ready lets the others run.
+const BUDGET_DEFAULT: Budget = Budget { calls: 16, bytes: 256 * 1024 };
+
+#[derive(Clone, Copy, Debug)]
+enum DriverKind {
+    Os,
+    Sim { seed: u64 },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    shards: usize,
+    driver: DriverKind,
+    pub(crate) stack_size: usize,
+    pub(crate) budget: Budget,
+    offload_threads: usize,
+}
+
+/// Sets up a [`Runtime`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    config: Config,
+}
+
+impl Builder {
+    /// How many shards, each a thread with a reactor of its own. The default is one.
+    pub fn shards(mut self, shards: usize) -> Builder {
+        self.config.shards = shards;
+        self
+    }
+
+    /// Usable bytes of each coroutine's stack, rounded up to pages, at least 16 KiB. See [`STACK_SIZE_DEFAULT`].
+    pub fn stack_size(mut self, bytes: usize) -> Builder {
+        self.config.stack_size = bytes;
+        self
+    }
+
+    /// After how many transfers, or bytes, a coroutine lets others run. The default is 16 calls or 256 KiB.
+    pub fn budget(mut self, calls: u32, bytes: usize) -> Builder {
+        self.config.budget = Budget { calls, bytes };
+        self
+    }
+
+    /// The most threads for blocking work ([`offload`](crate::offload), files, DNS). The default is 10.
+    pub fn offload_threads(mut self, threads: usize) -> Builder {
+        self.config.offload_threads = threads;
+        self
+    }
+
+    /// Runs on a simulated machine: every shard on the calling thread, a virtual clock that jumps when nothing can run,
+    /// and randomness from `seed`. The same seed gives the same run.
+    pub fn simulated(mut self, seed: u64) -> Builder {
+        self.config.driver = DriverKind::Sim { seed };
+        self
+    }
+
+    /// Makes the runtime.
+    ///
+    /// # Errors
+    /// A number of shards, or of threads, that is zero or beyond [`SHARDS_MAX`].
+    pub fn build(self) -> io::Result<Runtime> {
+        let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        if !(1..=SHARDS_MAX).contains(&self.config.shards) {
+            return invalid(format!("a runtime has 1 to {SHARDS_MAX} shards, not {}", self.config.shards));
+        }
+        if !(1..=SHARDS_MAX).contains(&self.config.offload_threads) {
+            return invalid(format!("the thread pool has 1 to {SHARDS_MAX} threads, not {}", self.config.offload_threads));
+        }
+        Ok(Runtime { config: self.config })
+    }
+}
+
+/// What all shards, and handles outside of them, share.
+pub(crate) struct Shared {
+    pub(crate) inboxes: Vec<Arc<Inbox>>,
+    pub(crate) offload: Pool,
+    stopped: AtomicBool,
+    /// [`Handle`]s alive: while there is one, mail may come from outside.
+    handles: AtomicUsize,
+}
+
+impl Shared {
+    fn new(inboxes: Vec<Arc<Inbox>>, config: &Config) -> Arc<Shared> {
+        let offload = Pool::new(config.offload_threads);
+        Arc::new(Shared { inboxes, offload, stopped: AtomicBool::new(false), handles: AtomicUsize::new(0) })
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.inboxes.iter().for_each(|inbox| inbox.ring());
+    }
+
+    /// Whether mail may come from other threads.
+    pub(crate) fn is_reachable_from_outside(&self) -> bool {
+        self.inboxes.len() > 1 || self.handles.load(Ordering::Acquire) > 0
+    }
+}
+
+/// Coroutines on one or more shards.
+///
+/// ```
+/// use leveret_runtime::{Runtime, spawn};
+///
+/// let runtime = Runtime::builder().shards(2).build().unwrap();
+/// let answer = runtime.run(|| spawn(|| 6 * 7).join().unwrap()).unwrap();
+/// assert_eq!(answer, 42);
+/// ```
+#[derive(Debug)]
+pub struct Runtime {
+    config: Config,
+}
+
+impl Runtime {
+    /// A builder with one shard on the real machine.
+    pub fn builder() -> Builder {
+        let config = Config {
+            shards: 1,
+            driver: DriverKind::Os,
+            stack_size: STACK_SIZE_DEFAULT,
+            budget: BUDGET_DEFAULT,
+            offload_threads: 10,
+        };
+        Builder { config }
+    }
+
+    /// Runs `main` in a coroutine on shard 0, whose thread is the calling one, and gives its value. When it returns, every
+    /// other coroutine is killed and unwinds before this does.
+    ///
+    /// # Errors
+    /// [`Deadlock`] with the list of who waits for what, when no coroutine can ever run again. It is detected on one
+    /// shard (and on any number of simulated ones), as long as no [`Handle`] is alive.
+    ///
+    /// # Panics
+    /// With the panic of `main`; and if the kernel refuses an epoll instance or a thread.
+    pub fn run<T: 'static>(self, main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
+        match self.config.driver {
+            DriverKind::Os => run_os(&self.config, main),
+            DriverKind::Sim { seed } => run_sim(&self.config, seed, main),
+        }
+    }
+}
+
+/// Runs `main` on a runtime with one shard. See [`Runtime::run`].
+///
+/// # Errors
+/// [`Deadlock`].
+pub fn run<T: 'static>(main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
+    Runtime { config: Runtime::builder().config }.run(main)
+}
+
+fn run_os<T: 'static>(config: &Config, main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
+    let (mut drivers, inboxes): (Vec<_>, Vec<_>) = (0..config.shards)
+        .map(|_| {
+            let (driver, waker) = OsDriver::new().unwrap_or_else(|error| panic!("no epoll instance: {error}"));
+            (driver, Inbox::new(Some(waker)))
+        })
+        .unzip();
+    let shared = Shared::new(inboxes, config);
+    let others = drivers.split_off(1);
+    let own = drivers.pop().expect("there is at least one shard");
+    std::thread::scope(|threads| {
+        let _stop = StopOnDrop(&shared);
+        for (index, driver) in (1u16..).zip(others) {
+            let shared = shared.clone();
+            let body = move || run_other(ShardId(index), driver, shared, config);
+            let thread = std::thread::Builder::new().name(format!("shard-{index}"));
+            thread.spawn_scoped(threads, body).unwrap_or_else(|error| panic!("no thread for shard {index}: {error}"));
+        }
+        let shard = Shard::new(ShardId(0), Driver::Os(own), shared.inboxes[0].clone(), shared.clone(), config);
+        run_first(&shard, main)
+    })
+}
+
+/// Stops the other shards when shard 0 ends, even by a panic of the loop itself.
+struct StopOnDrop<'a>(&'a Shared);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+        self.0.offload.stop();
+    }
+}
+
+fn run_other(id: ShardId, driver: OsDriver, shared: Arc<Shared>, config: &Config) {
+    let inbox = shared.inboxes[id.index()].clone();
+    let shard = Shard::new(id, Driver::Os(driver), inbox, shared, config);
+    current::enter(&shard, || {
+        let ended = shard.run(|| false);
+        debug_assert!(ended.is_ok(), "one of several shards is never deadlocked by itself");
+        shard.unwind_all();
+    });
+}
+
+fn run_first<T: 'static>(shard: &Shard, main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
+    current::enter(shard, || {
+        let main = spawn_main(shard, main);
+        let ended = shard.run(|| main.is_finished());
+        shard.shared.stop();
+        shard.unwind_all();
+        match ended {
+            Ok(()) => Ok(result(main)),
+            Err(waiting) => Err(Deadlock { waiting }),
+        }
+    })
+}
+
+fn spawn_main<T: 'static>(shard: &Shard, main: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+    let spawned = spawn_on_shard(shard, Name::Given("main".into()), None, main);
+    spawned.unwrap_or_else(|error| panic!("no stack for the main coroutine: {error}"))
+}
+
+fn result<T>(main: JoinHandle<T>) -> T {
+    match main.into_outcome() {
+        Ok(value) => value,
+        Err(JoinError::Panicked(payload)) => resume_unwind(payload),
+        Err(error) => panic!("the main coroutine: {error}"),
+    }
+}
+
+fn run_sim<T: 'static>(config: &Config, seed: u64, main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
+    let world = World::new(seed);
+    let shared = Shared::new((0..config.shards).map(|_| Inbox::new(None)).collect(), config);
+    let shards: Vec<Shard> = (0u16..)
+        .zip(&shared.inboxes)
+        .map(|(index, inbox)| {
+            let driver = Driver::Sim(SimDriver::new(world.clone()));
+            Shard::new(ShardId(index), driver, inbox.clone(), shared.clone(), config)
+        })
+        .collect();
+    let main = current::enter(&shards[0], || spawn_main(&shards[0], main));
+    let ended = simulate(&world, &shards, || main.is_finished());
+    for shard in &shards {
+        current::enter(shard, || shard.unwind_all());
+    }
+    match ended {
+        Ok(()) => Ok(result(main)),
+        Err(waiting) => Err(Deadlock { waiting }),
+    }
+}
+
+/// Turns the shards one after the other; when none has anything to do, time jumps to the next deadline.
+fn simulate(world: &Rc<World>, shards: &[Shard], done: impl Fn() -> bool) -> Result<(), Vec<CoroutineInfo>> {
+    loop {
+        for shard in shards {
+            current::enter(shard, || shard.turn());
+            if done() {
+                return Ok(());
+            }
+        }
+        if shards.iter().any(Shard::has_work) {
+            continue;
+        }
+        match shards.iter().filter_map(Shard::next_timer).min() {
+            Some(at) => world.advance_to(at),
+            None => return Err(shards.iter().flat_map(Shard::list).collect()),
+        }
+    }
+}
+
+/// Reaches a runtime from any thread.
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// A handle to the runtime that the caller runs in.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn current() -> Handle {
+        Handle::new(current::with(|shard| shard.shared.clone()))
+    }
+
+    fn new(shared: Arc<Shared>) -> Handle {
+        shared.handles.fetch_add(1, Ordering::AcqRel);
+        Handle { shared }
+    }
+
+    /// Spawns `f` on `shard`. The answer is joined from inside the runtime; a plain thread lets it go.
+    #[track_caller]
+    pub fn spawn_on<T: Send + 'static>(
+        &self,
+        shard: ShardId,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> RemoteJoinHandle<T> {
+        post_spawn(self.shared.inboxes[shard.index()].clone(), shard, Location::caller(), f)
+    }
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        Handle::new(self.shared.clone())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.handles.fetch_sub(1, Ordering::AcqRel);
+        self.shared.inboxes.iter().for_each(|inbox| inbox.ring()); // a deadlock may be one only now
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+/// Adds a function that the current shard runs at the end of every turn, after the coroutines and before the kernel is
+/// asked for events: the place to write out what was collected during the turn. It must not wait.
+///
+/// # Panics
+/// Outside of a runtime. A panic of the hook ends the runtime.
+pub fn on_turn_end(hook: impl FnMut() + 'static) {
+    current::with(|shard| shard.add_hook(Box::new(hook)));
+}

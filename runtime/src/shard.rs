@@ -1,0 +1,424 @@
+//! A shard: one thread's run queue, timers, descriptors, stacks and mail, and the loop that turns them.
+//!
+//! ```text
+//!   turn:  mail -> due timers -> ready coroutines (at most TURN_SWITCHES_MAX) -> end-of-turn hooks
+//!          -> look at the kernel: without waiting if anything is ready, else until the next deadline or the bell
+//! ```
+//!
+//! Hooks run after the coroutines and before the kernel is asked again: whoever collects output during a turn writes it
+//! there once, which is worth ten times as much per message as any scheduling.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use crate::coroutine::park::{self, WaitQueue};
+use crate::coroutine::stack::{PooledStack, StackPool};
+use crate::coroutine::task::{State, Task, Wait};
+use crate::coroutine::{current, yield_now};
+use crate::diagnostics::CoroutineInfo;
+use crate::driver::Driver;
+use crate::lend::Buffers;
+use crate::mailbox::{Inbox, Mail};
+use crate::metrics::Counters;
+use crate::readiness::Sources;
+use crate::runtime::{Config, Shared};
+use crate::time::wheel::{TimerKey, Wheel};
+
+/// Switches of one turn before timers, mail and the kernel are looked at again.
+const TURN_SWITCHES_MAX: usize = 256;
+
+/// Rounds of the loop in which killed coroutines may end before the process is aborted with their names.
+const UNWIND_ROUNDS_MAX: usize = 10_000;
+
+/// Which shard: a number from 0, below the runtime's count of shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub(crate) u16);
+
+impl ShardId {
+    /// The number, from 0.
+    pub fn index(self) -> usize {
+        self.0.into()
+    }
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+struct Timer {
+    task: Rc<Task>,
+    ticket: u64,
+}
+
+type Hook = Box<dyn FnMut()>;
+
+pub(crate) struct Shard {
+    pub(crate) id: ShardId,
+    pub(crate) driver: Driver,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inbox: Arc<Inbox>,
+    /// The running coroutine; `None` while the scheduler itself runs.
+    pub(crate) current: RefCell<Option<Rc<Task>>>,
+    pub(crate) sources: Sources,
+    pub(crate) stacks: Stacks,
+    pub(crate) buffers: Buffers,
+    pub(crate) counters: Counters,
+    /// Woken when a descriptor was closed: accepting may go on.
+    pub(crate) descriptor_freed: WaitQueue,
+    tasks: RefCell<Slab<Rc<Task>>>,
+    run_queue: RefCell<VecDeque<Rc<Task>>>,
+    timers: RefCell<Wheel<Timer>>,
+    hooks: RefCell<Vec<Hook>>,
+    new_hooks: RefCell<Vec<Hook>>,
+    mail: RefCell<Vec<Mail>>,
+    budget: Budget,
+    calls_left: Cell<u32>,
+    bytes_left: Cell<usize>,
+    last_ticket: Cell<u64>,
+    last_number: Cell<u64>,
+    started: Instant,
+    turn_time: Cell<Instant>,
+    /// The clock as the running coroutine knows it: read at its first question since it was resumed.
+    now: Cell<Option<Instant>>,
+    external_waits: Cell<usize>,
+    stopping: Cell<bool>,
+}
+
+/// What a coroutine may transfer before it lets others run, whichever comes first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    pub(crate) calls: u32,
+    pub(crate) bytes: usize,
+}
+
+/// Stack pools by size.
+pub(crate) struct Stacks {
+    default: Rc<StackPool>,
+    others: RefCell<BTreeMap<usize, Rc<StackPool>>>,
+}
+
+impl Stacks {
+    fn new(size: usize) -> Stacks {
+        Stacks { default: StackPool::new(size), others: RefCell::new(BTreeMap::new()) }
+    }
+
+    pub(crate) fn take(&self, size: Option<usize>) -> io::Result<PooledStack> {
+        match size {
+            None => self.default.take(),
+            Some(size) if size == self.default.stack_size() => self.default.take(),
+            Some(size) => self.others.borrow_mut().entry(size).or_insert_with(|| StackPool::new(size)).take(),
+        }
+    }
+
+    pub(crate) fn in_use(&self) -> usize {
+        self.default.in_use() + self.others.borrow().values().map(|pool| pool.in_use()).sum::<usize>()
+    }
+}
+
+impl Shard {
+    pub(crate) fn new(id: ShardId, driver: Driver, inbox: Arc<Inbox>, shared: Arc<Shared>, config: &Config) -> Shard {
+        let now = driver.now();
+        Shard {
+            id,
+            driver,
+            shared,
+            inbox,
+            current: RefCell::new(None),
+            sources: Sources::default(),
+            stacks: Stacks::new(config.stack_size),
+            buffers: Buffers::default(),
+            counters: Counters::default(),
+            descriptor_freed: WaitQueue::new(),
+            tasks: RefCell::new(Slab::new()),
+            run_queue: RefCell::new(VecDeque::new()),
+            timers: RefCell::new(Wheel::new()),
+            hooks: RefCell::new(Vec::new()),
+            new_hooks: RefCell::new(Vec::new()),
+            mail: RefCell::new(Vec::new()),
+            budget: config.budget,
+            calls_left: Cell::new(config.budget.calls),
+            bytes_left: Cell::new(config.budget.bytes),
+            last_ticket: Cell::new(0),
+            last_number: Cell::new(0),
+            started: now,
+            turn_time: Cell::new(now),
+            now: Cell::new(None),
+            external_waits: Cell::new(0),
+            stopping: Cell::new(false),
+        }
+    }
+
+    // ---- the loop
+
+    /// One turn. Says whether coroutines are still ready.
+    pub(crate) fn turn(&self) -> bool {
+        self.counters.turns.add(1);
+        self.turn_time.set(self.driver.now());
+        self.now.set(None);
+        self.take_mail();
+        self.fire_timers();
+        self.run_ready();
+        self.run_hooks();
+        !self.run_queue.borrow().is_empty()
+    }
+
+    /// Turns until `done` or until the runtime stops, waiting in the kernel when nothing is ready.
+    ///
+    /// # Errors
+    /// The coroutines that wait for each other, when none of them can ever run again.
+    pub(crate) fn run(&self, done: impl Fn() -> bool) -> Result<(), Vec<CoroutineInfo>> {
+        loop {
+            let busy = self.turn();
+            if done() || self.shared.is_stopped() {
+                return Ok(());
+            }
+            if busy {
+                self.poll(Some(Duration::ZERO));
+            } else if self.is_deadlocked() {
+                return Err(self.list());
+            } else if self.inbox.fall_asleep() {
+                self.poll(self.until_next_timer());
+                self.inbox.awake();
+            }
+        }
+    }
+
+    fn poll(&self, limit: Option<Duration>) {
+        self.counters.polls.add(1);
+        let polled = self.driver.poll(limit, |token, ready| self.sources.on_event(token, ready));
+        polled.unwrap_or_else(|error| panic!("shard {}: waiting for events failed: {error}", self.id));
+    }
+
+    fn run_ready(&self) {
+        for _ in 0..TURN_SWITCHES_MAX {
+            let Some(task) = self.run_queue.borrow_mut().pop_front() else { return };
+            self.calls_left.set(self.budget.calls);
+            self.bytes_left.set(self.budget.bytes);
+            self.now.set(None);
+            self.counters.switches.add(1);
+            current::resume(self, task);
+        }
+    }
+
+    fn run_hooks(&self) {
+        let mut hooks = self.hooks.borrow_mut();
+        hooks.append(&mut self.new_hooks.borrow_mut());
+        hooks.iter_mut().for_each(|hook| hook());
+    }
+
+    fn take_mail(&self) {
+        let mut mail = self.mail.take();
+        self.inbox.take(&mut mail);
+        for item in mail.drain(..) {
+            match item {
+                Mail::Run(f) => f(),
+                Mail::Unpark { key, ticket } => {
+                    if let Some(task) = self.task(key) {
+                        park::wake_remote(task, ticket);
+                    }
+                }
+            }
+        }
+        self.mail.replace(mail);
+    }
+
+    /// Whether nothing of this shard can ever run again: no timer, no descriptor, signal or other thread is waited for.
+    fn is_deadlocked(&self) -> bool {
+        self.external_waits.get() == 0
+            && self.timers.borrow().len() == 0
+            && !self.inbox.has_mail()
+            && !self.shared.is_reachable_from_outside()
+    }
+
+    /// Kills every coroutine and turns until all have unwound, so that no stack outlives its thread.
+    pub(crate) fn unwind_all(&self) {
+        self.stopping.set(true);
+        for round in 0.. {
+            let tasks: Vec<_> = self.tasks.borrow().iter().map(|(_, task)| task.clone()).collect();
+            if tasks.is_empty() {
+                break;
+            }
+            if round == UNWIND_ROUNDS_MAX {
+                self.abort_unwinding(&tasks);
+            }
+            tasks.iter().for_each(park::kill);
+            drop(tasks);
+            if !self.turn() {
+                self.poll(Some(if round < 100 { Duration::ZERO } else { Duration::from_millis(1) }));
+            }
+        }
+        self.hooks.borrow_mut().clear();
+        self.new_hooks.borrow_mut().clear();
+    }
+
+    fn abort_unwinding(&self, tasks: &[Rc<Task>]) -> ! {
+        eprintln!("leveret-runtime: shard {} ends, but these coroutines go on after their kill; aborting:", self.id);
+        for task in tasks {
+            eprintln!("  '{}' waits for {}", task.name, task.wait.get());
+        }
+        std::process::abort();
+    }
+
+    // ---- coroutines
+
+    pub(crate) fn adopt(&self, task: &Rc<Task>) {
+        let key = self.tasks.borrow_mut().insert(task.clone());
+        task.key.set(key as u32);
+        task.killed.set(self.stopping.get());
+        self.counters.spawned.add(1);
+        self.enqueue(task.clone());
+    }
+
+    pub(crate) fn forget(&self, task: &Task) {
+        self.tasks.borrow_mut().remove(task.key.get() as usize);
+    }
+
+    /// The coroutine at a place of the table.
+    pub(crate) fn task(&self, key: u32) -> Option<Rc<Task>> {
+        self.tasks.borrow().get(key as usize).cloned()
+    }
+
+    #[inline]
+    pub(crate) fn enqueue(&self, task: Rc<Task>) {
+        self.run_queue.borrow_mut().push_back(task);
+    }
+
+    /// Puts a parked coroutine into the run queue.
+    #[inline]
+    pub(crate) fn make_ready(&self, task: Rc<Task>) {
+        task.state.set(State::Ready);
+        self.enqueue(task);
+    }
+
+    #[inline]
+    pub(crate) fn note_parked(&self, task: &Task, wait: Wait) {
+        task.state.set(State::Parked);
+        task.wait.set(wait);
+        task.since.set(self.turn_time.get());
+        if wait.is_external() {
+            self.external_waits.set(self.external_waits.get() + 1);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn note_resumed(&self, wait: Wait) {
+        if wait.is_external() {
+            self.external_waits.set(self.external_waits.get() - 1);
+        }
+    }
+
+    /// A number that no wait of this shard had before; never zero.
+    #[inline]
+    pub(crate) fn next_ticket(&self) -> u64 {
+        let ticket = self.last_ticket.get() + 1;
+        self.last_ticket.set(ticket);
+        ticket
+    }
+
+    pub(crate) fn next_number(&self) -> u64 {
+        let number = self.last_number.get() + 1;
+        self.last_number.set(number);
+        number
+    }
+
+    /// Every coroutine of the shard, oldest first.
+    pub(crate) fn list(&self) -> Vec<CoroutineInfo> {
+        let now = self.driver.now();
+        let mut list: Vec<_> =
+            self.tasks.borrow().iter().map(|(_, task)| CoroutineInfo::of(self.id, task, now)).collect();
+        list.sort_by_key(|info| info.number);
+        list
+    }
+
+    pub(crate) fn coroutines(&self) -> usize {
+        self.tasks.borrow().len()
+    }
+
+    // ---- fairness
+
+    /// Counts one transfer against the running coroutine's budget; at its end the others run first.
+    #[inline]
+    pub(crate) fn charge_call(&self) {
+        match self.calls_left.get() {
+            0 => yield_now(),
+            left => self.calls_left.set(left - 1),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn charge_bytes(&self, bytes: usize) {
+        match self.bytes_left.get().checked_sub(bytes) {
+            Some(left) => self.bytes_left.set(left),
+            None => self.calls_left.set(0),
+        }
+    }
+
+    // ---- time
+
+    /// When the turn began.
+    #[inline]
+    pub(crate) fn turn_time(&self) -> Instant {
+        self.turn_time.get()
+    }
+
+    /// The clock, read at most once for each time a coroutine is resumed.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get().unwrap_or_else(|| {
+            let now = self.driver.now();
+            self.now.set(Some(now));
+            now
+        })
+    }
+
+    pub(crate) fn set_timer(&self, deadline: Instant, task: Rc<Task>, ticket: u64) -> TimerKey {
+        let nanos = deadline.saturating_duration_since(self.started).as_nanos();
+        self.timers.borrow_mut().insert(u64::try_from(nanos).unwrap_or(u64::MAX), Timer { task, ticket })
+    }
+
+    pub(crate) fn cancel_timer(&self, key: TimerKey) {
+        self.timers.borrow_mut().cancel(key);
+    }
+
+    fn fire_timers(&self) {
+        let mut timers = self.timers.borrow_mut();
+        if timers.len() > 0 {
+            let elapsed = self.turn_time.get().saturating_duration_since(self.started);
+            timers.advance(elapsed.as_millis() as u64, |timer| park::time_out(timer.task, timer.ticket));
+        }
+    }
+
+    /// When the loop next has a timer to look at.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        self.timers.borrow().next_tick().map(|tick| self.started + Duration::from_millis(tick))
+    }
+
+    fn until_next_timer(&self) -> Option<Duration> {
+        self.next_timer().map(|at| at.saturating_duration_since(self.driver.now()))
+    }
+
+    // ---- others
+
+    /// Adds a function that runs at the end of every turn, on the scheduler's stack; it must not wait.
+    pub(crate) fn add_hook(&self, hook: Hook) {
+        self.new_hooks.borrow_mut().push(hook);
+    }
+
+    pub(crate) fn descriptor_closed(&self) {
+        self.descriptor_freed.wake_all();
+    }
+
+    /// Whether mail or ready coroutines wait for the next turn.
+    pub(crate) fn has_work(&self) -> bool {
+        self.inbox.has_mail() || !self.run_queue.borrow().is_empty()
+    }
+}

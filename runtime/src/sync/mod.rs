@@ -1,0 +1,2 @@
+//! Waiting for each other, on one shard.
+pub mod channel;

@@ -1,0 +1,9 @@
+//! Every call into libc that needs `unsafe`, behind safe or narrowly unsafe functions.
+//!
+//! The rest of the runtime speaks to the kernel through std, mio and socket2; what is left is memory for stacks and the
+//! handler that turns a stack overflow into a sentence.
+#![allow(unsafe_code)]
+
+pub(crate) mod memory;
+pub(crate) mod overflow;
+pub(crate) mod random;

@@ -1,0 +1,62 @@
+//! Time: the clock of the current driver, sleeping, and `timeout` around any blocking calls.
+//!
+//! On the simulated driver time is virtual: it stands still while anything can run and jumps to the next deadline when
+//! nothing can.
+
+pub(crate) mod wheel;
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::coroutine::current;
+use crate::coroutine::park::{Parker, WaitError};
+use crate::coroutine::task::Wait;
+use crate::coroutine::yield_now;
+
+pub use crate::cancel::{Elapsed, timeout};
+
+/// The monotonic clock.
+///
+/// # Panics
+/// Outside of a runtime.
+pub fn now() -> Instant {
+    current::with(|shard| shard.driver.now())
+}
+
+/// The wall clock: for stamps that people or other machines read, never for measuring.
+///
+/// # Panics
+/// Outside of a runtime.
+pub fn system_now() -> SystemTime {
+    current::with(|shard| shard.driver.system_now())
+}
+
+/// Waits for `duration`, never less, and about a millisecond more at most on an idle machine. Zero yields.
+///
+/// ```
+/// use std::time::Duration;
+/// let runtime = leveret_runtime::Runtime::builder().simulated(1).build().unwrap();
+/// runtime.run(|| leveret_runtime::sleep(Duration::from_secs(86_400))).unwrap(); // a virtual day, at once
+/// ```
+///
+/// # Panics
+/// Outside of a coroutine, and in a destructor while the stack unwinds.
+pub fn sleep(duration: Duration) {
+    if duration.is_zero() {
+        return yield_now();
+    }
+    sleep_until(current::with(|shard| shard.now() + duration));
+}
+
+/// Waits until `deadline`; not at all if it is past.
+///
+/// # Panics
+/// As [`sleep`].
+pub fn sleep_until(deadline: Instant) {
+    while current::with(|shard| shard.now()) < deadline {
+        let parker = Parker::arm().unwrap_or_else(|unwinding| panic!("sleep: {unwinding}"));
+        match parker.park(Wait::Sleep, Some(deadline)) {
+            Ok(()) | Err(WaitError::TimedOut) => {}
+            Err(WaitError::Unwinding) => unreachable!("arm has checked it"),
+        }
+    }
+}
