@@ -1,0 +1,276 @@
+//! A map from numbers given out in order to what is still open under them.
+//!
+//! Three places need it: a queue's messages by sequence number, a channel's unsettled deliveries by tag, its unconfirmed publishes by
+//! number. All of them insert at the end and mostly remove near the front, so the entries stand in a ring, found by subtraction; no
+//! hashing, no allocation once warm.
+//!
+//! ```text
+//!   old: BTreeMap          ring: VecDeque<Option<T>>
+//!   { 3: T, 17: T }        base ->  T . T T . . T T T   <- next
+//! ```
+//!
+//! One entry that stays open for long would keep a hole for every number given out after it. So when the holes outnumber the
+//! entries, the front of the ring moves to `old`, until half of the holes are gone. An entry moves at most once, and at least one removal
+//! has been made for each two steps, so removal stays O(1) amortised (O(log n) for those few moved).
+
+use std::collections::{BTreeMap, VecDeque};
+
+/// Fewer holes than this are never worth moving entries for.
+const HOLES_MIN: usize = 64;
+
+/// See the module's description. Numbers start at the value given to [`Slots::starting_at`].
+#[derive(Clone, Debug)]
+pub struct Slots<T> {
+    /// The number of the ring's first place.
+    base: u64,
+    /// Never begins with a hole.
+    ring: VecDeque<Option<T>>,
+    holes: usize,
+    /// Entries with numbers below `base`.
+    old: BTreeMap<u64, T>,
+}
+
+impl<T> Slots<T> {
+    /// An empty map that gives out `first` first.
+    pub fn starting_at(first: u64) -> Self {
+        Self { base: first, ring: VecDeque::new(), holes: 0, old: BTreeMap::new() }
+    }
+
+    /// Opens the next number.
+    #[inline]
+    pub fn push(&mut self, entry: T) -> u64 {
+        let number = self.next_number();
+        self.ring.push_back(Some(entry));
+        number
+    }
+
+    /// Gives the next number out without opening it.
+    #[inline]
+    pub fn skip(&mut self) -> u64 {
+        let number = self.next_number();
+        if self.ring.is_empty() {
+            self.base += 1;
+        } else {
+            self.ring.push_back(None);
+            self.holes += 1;
+            self.trim();
+        }
+        number
+    }
+
+    /// Gives out every number below `number` without opening it; nothing happens if that is the case already.
+    pub fn skip_to(&mut self, number: u64) {
+        if self.ring.is_empty() {
+            self.base = self.base.max(number);
+        }
+        while self.next_number() < number {
+            self.skip();
+        }
+    }
+
+    /// Closes a number; `None` if it is not open.
+    #[inline]
+    pub fn remove(&mut self, number: u64) -> Option<T> {
+        let Some(index) = self.index(number) else {
+            return self.old.remove(&number);
+        };
+        let entry = self.ring.get_mut(index)?.take()?;
+        self.holes += 1;
+        self.trim();
+        Some(entry)
+    }
+
+    /// Closes the lowest open number.
+    pub fn pop_first(&mut self) -> Option<(u64, T)> {
+        if let Some(first) = self.old.pop_first() {
+            return Some(first);
+        }
+        let entry = self.ring.pop_front()??;
+        let number = self.base;
+        self.base += 1;
+        self.trim();
+        Some((number, entry))
+    }
+
+    /// What is open under a number.
+    #[inline]
+    pub fn get(&self, number: u64) -> Option<&T> {
+        match self.index(number) {
+            Some(index) => self.ring.get(index)?.as_ref(),
+            None => self.old.get(&number),
+        }
+    }
+
+    /// What is open under a number, to change it.
+    #[inline]
+    pub fn get_mut(&mut self, number: u64) -> Option<&mut T> {
+        match self.index(number) {
+            Some(index) => self.ring.get_mut(index)?.as_mut(),
+            None => self.old.get_mut(&number),
+        }
+    }
+
+    /// The lowest open number with its entry.
+    pub fn first(&self) -> Option<(u64, &T)> {
+        let old = self.old.first_key_value().map(|(number, entry)| (*number, entry));
+        old.or_else(|| self.ring.front()?.as_ref().map(|entry| (self.base, entry)))
+    }
+
+    /// Open entries in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+        let old = self.old.iter().map(|(number, entry)| (*number, entry));
+        let ring = (self.base..).zip(&self.ring).filter_map(|(number, place)| Some((number, place.as_ref()?)));
+        old.chain(ring)
+    }
+
+    /// Open entries from `from` on, in order. Takes no time for those below, if `from` is in the ring.
+    pub fn iter_from(&self, from: u64) -> impl Iterator<Item = (u64, &T)> {
+        let skipped = self.index(from).unwrap_or(0).min(self.ring.len());
+        let old = self.old.range(from..).map(|(number, entry)| (*number, entry));
+        let ring = self.ring.range(skipped..);
+        let first = self.base + skipped as u64;
+        old.chain((first..).zip(ring).filter_map(|(number, place)| Some((number, place.as_ref()?))))
+    }
+
+    /// The number that will be given out next.
+    #[inline]
+    pub fn next_number(&self) -> u64 {
+        self.base + self.ring.len() as u64
+    }
+
+    /// How many are open.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.ring.len() - self.holes + self.old.len()
+    }
+
+    /// Whether none is open.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.ring.is_empty() && self.old.is_empty()
+    }
+
+    /// Panics if the fields contradict each other; for tests.
+    pub fn check_invariants(&self) {
+        assert!(self.ring.front().is_none_or(Option::is_some), "the ring never begins with a hole");
+        assert_eq!(self.ring.iter().filter(|place| place.is_none()).count(), self.holes);
+        assert!(self.old.last_key_value().is_none_or(|(number, _)| *number < self.base));
+        assert!(self.holes <= self.ring.len() - self.holes + HOLES_MIN, "holes are cleared away");
+    }
+
+    /// The place in the ring, which may lie past its end; `None` for numbers below it.
+    #[inline]
+    fn index(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.base)?).ok()
+    }
+
+    /// Restores the invariants after a removal.
+    #[inline]
+    fn trim(&mut self) {
+        self.trim_front();
+        if self.holes > HOLES_MIN && self.holes > self.ring.len() / 2 + HOLES_MIN / 2 {
+            self.move_front_to_old();
+        }
+    }
+
+    #[inline]
+    fn trim_front(&mut self) {
+        while let Some(None) = self.ring.front() {
+            self.ring.pop_front();
+            self.base += 1;
+            self.holes -= 1;
+        }
+    }
+
+    #[cold]
+    fn move_front_to_old(&mut self) {
+        let goal = self.holes / 2;
+        while self.holes > goal {
+            match self.ring.pop_front() {
+                Some(Some(entry)) => {
+                    self.old.insert(self.base, entry);
+                }
+                Some(None) => self.holes -= 1,
+                None => break,
+            }
+            self.base += 1;
+        }
+        self.trim_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+
+    /// Runs the same operations on a plain ordered map.
+    fn check(seed: u64, bias_to_front: u64, steps: usize) {
+        let mut random = Random::new(seed);
+        let mut slots = Slots::starting_at(1);
+        let mut model = BTreeMap::new();
+        let mut next = 1u64;
+        for _ in 0..steps {
+            match random.below(10) {
+                0..=4 => {
+                    assert_eq!(slots.push(next), next);
+                    model.insert(next, next);
+                    next += 1;
+                }
+                5 => {
+                    assert_eq!(slots.skip(), next);
+                    next += 1;
+                }
+                6 => assert_eq!(slots.pop_first(), model.pop_first()),
+                _ => {
+                    let span = next.min(bias_to_front);
+                    let number = if random.below(8) == 0 { random.below(next + 2) } else { next - random.below(span) };
+                    assert_eq!(slots.remove(number), model.remove(&number));
+                }
+            }
+            slots.check_invariants();
+            assert_eq!((slots.len(), slots.is_empty()), (model.len(), model.is_empty()));
+            assert_eq!(slots.first(), model.first_key_value().map(|(number, entry)| (*number, entry)));
+            let probe = random.below(next + 2);
+            assert_eq!(slots.get(probe), model.get(&probe));
+            assert_eq!(slots.next_number(), next);
+        }
+        assert!(slots.iter().eq(model.iter().map(|(number, entry)| (*number, entry))));
+        for from in [0, 1, next / 2, next - 1, next, next + 5] {
+            assert!(slots.iter_from(from).eq(model.range(from..).map(|(number, entry)| (*number, entry))));
+        }
+    }
+
+    #[test]
+    fn agrees_with_an_ordered_map() {
+        for seed in 0..20 {
+            check(seed, 8, 2_000);
+            check(seed, 1_000, 2_000);
+        }
+    }
+
+    #[test]
+    fn one_straggler_does_not_keep_the_ring_long() {
+        let mut slots = Slots::starting_at(1);
+        slots.push(());
+        for _ in 0..100_000 {
+            let number = slots.push(());
+            slots.remove(number);
+        }
+        assert_eq!(slots.len(), 1);
+        assert!(slots.ring.len() <= 4 * HOLES_MIN, "{}", slots.ring.len());
+        assert_eq!(slots.remove(1), Some(()));
+        assert!(slots.is_empty());
+    }
+
+    #[test]
+    fn skipping_leaves_holes_only_behind_open_entries() {
+        let mut slots: Slots<()> = Slots::starting_at(5);
+        assert_eq!((slots.skip(), slots.skip(), slots.next_number()), (5, 6, 7));
+        assert!(slots.ring.is_empty());
+        slots.skip_to(20);
+        assert_eq!((slots.push(()), slots.skip(), slots.ring.len()), (20, 21, 2));
+        slots.skip_to(3);
+        assert_eq!(slots.next_number(), 22);
+    }
+}
