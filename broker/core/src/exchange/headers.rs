@@ -1,0 +1,85 @@
+//! Headers matching: patterns on the message's headers table.
+//!
+//! Every pattern is tried; RabbitMQ does the same, and no index helps against `any`. The binding key plays no part.
+
+use crate::error::Error;
+use crate::ids::Name;
+use crate::value::{Arguments, Value};
+
+use super::targets::Target;
+
+/// How the fields of a pattern combine, and which of them take part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mode {
+    all: bool,
+    /// Whether fields that begin with `x-` take part; `x-match` itself never does.
+    with_x: bool,
+}
+
+#[derive(Debug)]
+struct Pattern {
+    target: Target,
+    key: Name,
+    arguments: Arguments,
+    mode: Mode,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct HeadersTable {
+    patterns: Vec<Pattern>,
+}
+
+/// Checks a binding's x-match argument.
+pub fn check_pattern(arguments: &Arguments) -> Result<(), Error> {
+    match arguments.get("x-match") {
+        Some(value @ Value::Str(_)) if mode(arguments).is_none() => {
+            Err(Error::InvalidMatchValue(value.to_string().into()))
+        }
+        None | Some(Value::Str(_)) => Ok(()),
+        Some(other) => Err(Error::InvalidMatchType { type_name: other.type_name(), value: other.to_string().into() }),
+    }
+}
+
+fn mode(arguments: &Arguments) -> Option<Mode> {
+    match arguments.get("x-match").map(Value::as_bytes) {
+        None | Some(Some(b"all")) => Some(Mode { all: true, with_x: false }),
+        Some(Some(b"any")) => Some(Mode { all: false, with_x: false }),
+        Some(Some(b"all-with-x")) => Some(Mode { all: true, with_x: true }),
+        Some(Some(b"any-with-x")) => Some(Mode { all: false, with_x: true }),
+        Some(_) => None,
+    }
+}
+
+impl HeadersTable {
+    /// Adds a binding that is not in the table. One whose x-match is invalid (which [`check_pattern`] refuses) counts as `all`.
+    pub(crate) fn insert(&mut self, target: Target, key: &Name, arguments: &Arguments) {
+        let mode = mode(arguments).unwrap_or(Mode { all: true, with_x: false });
+        self.patterns.push(Pattern { target, key: key.clone(), arguments: arguments.clone(), mode });
+    }
+
+    pub(crate) fn remove(&mut self, target: Target, key: &str, arguments: &Arguments) {
+        let is_it = |it: &Pattern| it.target == target && &*it.key == key && it.arguments == *arguments;
+        if let Some(place) = self.patterns.iter().position(is_it) {
+            self.patterns.remove(place);
+        }
+    }
+
+    /// Appends the targets of every matching pattern. No headers are an empty table.
+    pub(crate) fn matches(&self, headers: Option<&Arguments>, out: &mut Vec<Target>) {
+        const EMPTY: &Arguments = &Arguments::new();
+        let headers = headers.unwrap_or(EMPTY);
+        out.extend(self.patterns.iter().filter(|pattern| pattern.matches(headers)).map(|pattern| pattern.target));
+    }
+}
+
+impl Pattern {
+    fn matches(&self, headers: &Arguments) -> bool {
+        let takes_part = |name: &str| if self.mode.with_x { name != "x-match" } else { !name.starts_with("x-") };
+        let holds = |(name, wanted): (&str, &Value)| match headers.get(name) {
+            None => false,
+            Some(found) => *wanted == Value::Void || found == wanted,
+        };
+        let mut fields = self.arguments.iter().filter(|(name, _)| takes_part(name));
+        if self.mode.all { fields.all(holds) } else { fields.any(holds) }
+    }
+}
