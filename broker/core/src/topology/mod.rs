@@ -1,0 +1,118 @@
+//! What exists: virtual hosts with their exchanges, queues (the directory, not their messages) and bindings.
+//!
+//! One shard owns the topology; every shard holds a replica. A command is *checked* against the owner's copy (`&self`, nothing changes), which yields an
+//! error, "it is so already", or a [`TopologyChange`]. The change is *applied* to the owner's copy and, as a value, to each replica in the same
+//! order, so all copies go through the same states:
+//!
+//! ```text
+//!   owner:     declare_queue(..) -> New(record, change) -> store it -> apply -> send to all -> answer when all have it
+//!   replicas:                                                          apply
+//! ```
+//!
+//! Between a check and its `apply` no other change may come in: the owner must not park there (or must queue its commands).
+//! What follows from a change (a deleted queue's bindings, auto-delete exchanges left empty) every copy works out by
+//! itself; [`Applied`] tells what it was.
+//!
+//! Numbers ([`QueueId`], [`VhostId`], [`ExchangeId`]) follow from the order of changes. The topology knows neither permissions nor messages,
+//! and of a queue only who owns it.
+
+mod bindings;
+mod change;
+mod exchanges;
+mod queues;
+mod route;
+mod vhost;
+
+pub use bindings::Bind;
+pub use change::{Applied, Binding, BindingEnd, TopologyChange};
+pub use exchanges::ExchangeDeclare;
+pub use queues::{NAME_PREFIX_MAX, QueueDeclare, QueueRecord};
+pub use route::{Publish, Router};
+pub use vhost::Vhost;
+
+use std::borrow::Cow;
+
+use crate::error::Error;
+use crate::hash::FastMap;
+use crate::ids::{ConnectionId, Name, QueueId, VhostId};
+
+/// Names that only the broker may create begin with this.
+pub const RESERVED_PREFIX: &str = "amq.";
+
+/// The outcome of a declare.
+#[derive(Clone, Debug)]
+pub enum Declared<R> {
+    /// There already, and equivalent (or only asked for).
+    Existing(R),
+    /// To be made by applying the change.
+    New(R, TopologyChange),
+}
+
+impl<R> Declared<R> {
+    /// The record, either way.
+    pub fn record(&self) -> &R {
+        match self {
+            Self::Existing(record) | Self::New(record, _) => record,
+        }
+    }
+}
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub struct Topology {
+    vhosts: FastMap<VhostId, Vhost>,
+    vhost_names: FastMap<Name, VhostId>,
+    exclusive: FastMap<ConnectionId, Vec<(VhostId, QueueId)>>,
+    next_vhost: u32,
+    next_queue: u64,
+    epoch: u64,
+}
+
+impl Topology {
+    /// Nothing yet, not even a virtual host.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts the changes applied.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The virtual host of that name.
+    pub fn vhost_id(&self, name: &str) -> Option<VhostId> {
+        self.vhost_names.get(name).copied()
+    }
+
+    /// A virtual host.
+    pub fn vhost(&self, id: VhostId) -> Result<&Vhost, Error> {
+        self.vhosts.get(&id).ok_or(Error::NoVhost)
+    }
+
+    /// All virtual hosts, in no particular order.
+    pub fn vhosts(&self) -> impl Iterator<Item = (VhostId, &Vhost)> {
+        self.vhosts.iter().map(|(id, vhost)| (*id, vhost))
+    }
+
+    /// Adds a virtual host with its predeclared exchanges; `None` if there is one of that name.
+    pub fn add_vhost(&self, name: &str) -> Option<TopologyChange> {
+        let is_new = !self.vhost_names.contains_key(name);
+        is_new.then(|| TopologyChange::VhostAdded { id: VhostId(self.next_vhost), name: name.into() })
+    }
+
+    /// Removes a virtual host with everything in it; `None` if there is none of that name.
+    pub fn remove_vhost(&self, name: &str) -> Option<TopologyChange> {
+        Some(TopologyChange::VhostRemoved { id: self.vhost_id(name)? })
+    }
+
+    /// The queues that a connection holds exclusively: to be deleted when it closes, in the order of declaration.
+    pub fn exclusive_queues(&self, owner: ConnectionId) -> &[(VhostId, QueueId)] {
+        self.exclusive.get(&owner).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// "CR and LF are removed from exchange and queue names" (RabbitMQ).
+pub fn clean_name(name: &str) -> Cow<'_, str> {
+    let unwanted = ['\r', '\n'];
+    if name.contains(unwanted) { Cow::Owned(name.replace(unwanted, "")) } else { Cow::Borrowed(name) }
+}
