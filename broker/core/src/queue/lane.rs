@@ -1,0 +1,179 @@
+//! The messages of one priority: a queue in its strictest sense.
+//!
+//! Every message keeps its number for as long as it stays, whatever happens to it; the order of numbers is the order of delivery. Its
+//! state is *ready* or *unsettled* (delivered, not settled yet).
+//!
+//! ```text
+//!   numbers:    3   4   5   6   7   8   9  10  11      cursor = 8
+//!   states:     u   .   R   u   .   r   r   .   r      returned = {5}
+//! ```
+//!
+//! From the cursor on nothing was ever delivered: all messages there are ready (`r`), or gone (`.`: expired or purged). Before it, a message is
+//! unsettled (`u`), unless it came back (`R`): those are listed in `returned`, which is empty most of the time. The next message to deliver is
+//! the first one returned, else the one at the cursor. So a message that comes back is in its original place at once, without moving anything.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::message::Message;
+use crate::slots::Slots;
+
+use super::consumers::Holder;
+
+/// A message in its place.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) message: Arc<Message>,
+    /// How often it came back.
+    pub(super) requeues: u32,
+    pub(super) state: State,
+    /// It is in the store, which wants to know when it is settled.
+    pub(super) stored: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Ready,
+    Unsettled(Holder),
+}
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    entries: Slots<Entry>,
+    cursor: u64,
+    returned: BTreeSet<u64>,
+    ready: usize,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self { entries: Slots::starting_at(0), cursor: 0, returned: BTreeSet::new(), ready: 0 }
+    }
+}
+
+impl Lane {
+    /// Appends a ready message.
+    pub(super) fn push(&mut self, entry: Entry) -> u64 {
+        debug_assert_eq!(entry.state, State::Ready);
+        self.ready += 1;
+        self.entries.push(entry)
+    }
+
+    /// Appends a message that is unsettled from the start. Only while nothing is ready, or it would overtake.
+    pub(super) fn push_unsettled(&mut self, entry: Entry) -> u64 {
+        debug_assert!(self.ready == 0 && entry.state != State::Ready);
+        let number = self.entries.push(entry);
+        self.cursor = number + 1;
+        number
+    }
+
+    /// Uses up a number for a message that never stays.
+    pub(super) fn skip(&mut self) -> u64 {
+        let at_end = self.cursor == self.entries.next_number();
+        let number = self.entries.skip();
+        if at_end {
+            self.cursor = number + 1;
+        }
+        number
+    }
+
+    /// The next message to deliver.
+    pub(super) fn head(&mut self) -> Option<(u64, &mut Entry)> {
+        let number = match self.returned.first() {
+            Some(number) => *number,
+            None => self.first_fresh()?,
+        };
+        Some((number, self.entries.get_mut(number)?))
+    }
+
+    /// Marks the head as unsettled.
+    pub(super) fn take_head(&mut self, holder: Holder) -> Option<(u64, &Entry)> {
+        let (number, entry) = self.head()?;
+        entry.state = State::Unsettled(holder);
+        self.left_ready(number);
+        Some((number, self.entries.get(number)?))
+    }
+
+    /// Removes the head.
+    pub(super) fn remove_head(&mut self) -> Option<(u64, Entry)> {
+        let (number, _) = self.head()?;
+        Some((number, self.remove(number)?))
+    }
+
+    /// Removes a message in any state.
+    pub(super) fn remove(&mut self, number: u64) -> Option<Entry> {
+        let entry = self.entries.remove(number)?;
+        if entry.state == State::Ready {
+            self.left_ready(number);
+        }
+        Some(entry)
+    }
+
+    /// Makes an unsettled message ready again, in its place.
+    pub(super) fn put_back(&mut self, number: u64) {
+        let Some(entry) = self.entries.get_mut(number) else { return };
+        debug_assert_ne!(entry.state, State::Ready);
+        entry.state = State::Ready;
+        self.ready += 1;
+        self.returned.insert(number);
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Entry> {
+        self.entries.get(number)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Entry> {
+        self.entries.get_mut(number)
+    }
+
+    /// Messages of all states in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        self.entries.iter()
+    }
+
+    pub(super) fn ready(&self) -> usize {
+        self.ready
+    }
+
+    pub(super) fn unsettled(&self) -> usize {
+        self.entries.len() - self.ready
+    }
+
+    /// Moves the cursor over what is gone.
+    fn first_fresh(&mut self) -> Option<u64> {
+        let end = self.entries.next_number();
+        while self.cursor < end {
+            if self.entries.get(self.cursor).is_some() {
+                return Some(self.cursor);
+            }
+            self.cursor += 1;
+        }
+        None
+    }
+
+    /// A message is not ready any more.
+    fn left_ready(&mut self, number: u64) {
+        self.ready -= 1;
+        if number >= self.cursor {
+            // Either it was the head, or it is gone from the middle and the cursor will pass over it.
+            self.cursor += u64::from(number == self.cursor);
+        } else {
+            self.returned.remove(&number);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) {
+        self.entries.check_invariants();
+        assert!(self.cursor <= self.entries.next_number());
+        let mut ready = 0;
+        for (number, entry) in self.entries.iter() {
+            let is_ready = entry.state == State::Ready;
+            ready += usize::from(is_ready);
+            assert!(number < self.cursor || is_ready, "nothing is delivered behind the cursor");
+            assert_eq!(number < self.cursor && is_ready, self.returned.contains(&number));
+        }
+        assert_eq!(ready, self.ready);
+        assert!(self.returned.iter().all(|number| self.entries.get(*number).is_some()));
+    }
+}
