@@ -261,28 +261,6 @@ fn a_panicking_child_fails_its_scope_unless_joined() {
 }
 
 #[test]
-fn deadlock_is_an_error_that_lists_who_waits() {
-    for builder in [Runtime::builder(), Runtime::builder().simulated(7), Runtime::builder().simulated(7).shards(3)] {
-        let ended = builder.build().unwrap().run(|| {
-            let waits = Rc::new(RefCell::new(None::<leveret_runtime::JoinHandle<()>>));
-            let inner = waits.clone();
-            let cycle = Builder::new().name("ring").spawn(move || {
-                let own = inner.take().expect("stored before the first turn");
-                let _ = own.join();
-            });
-            *waits.borrow_mut() = Some(cycle.unwrap());
-            loop {
-                let (_never, receiver) = leveret_runtime::sync::channel::bounded::<()>(0);
-                let _ = receiver.recv();
-            }
-        });
-        let deadlock = ended.unwrap_err();
-        let names: Vec<_> = deadlock.waiting.iter().map(|info| info.name.as_str()).collect();
-        assert_eq!(names, ["main", "ring"], "{deadlock}");
-    }
-}
-
-#[test]
 fn other_shards_run_spawn_and_call() {
     for builder in [Runtime::builder(), Runtime::builder().simulated(3)] {
         builder

@@ -175,5 +175,6 @@ impl<T> fmt::Debug for JoinHandle<T> {
 
 /// Waits for all of them, and gives the results in the order of the handles.
 pub fn join_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<Result<T, JoinError>> {
+    let handles: Vec<_> = handles.into_iter().collect(); // a lazy iterator that spawns must have spawned all before we wait
     handles.into_iter().map(JoinHandle::join).collect()
 }
