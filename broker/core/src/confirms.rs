@@ -144,3 +144,114 @@ impl Runs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+    use Confirm::{Ack, Nack};
+    use std::collections::BTreeSet;
+
+    fn ack(tag: u64, multiple: bool) -> Confirm {
+        Ack { tag, multiple }
+    }
+
+    fn nack(tag: u64, multiple: bool) -> Confirm {
+        Nack { tag, multiple }
+    }
+
+    /// Publishes that wait for these numbers of queues, then answers (negative: refused), then the frames.
+    #[test]
+    fn answers_go_out_up_to_the_cut_off_and_then_one_by_one() {
+        let check = |waits: &[u32], answers: &[i64], expected: &[Confirm]| {
+            let mut confirms = Confirms::new();
+            for (index, queues) in waits.iter().enumerate() {
+                assert_eq!(confirms.next(*queues), index as u64 + 1);
+            }
+            for answer in answers {
+                let number = answer.unsigned_abs();
+                if *answer < 0 { confirms.rejected(number) } else { confirms.confirmed(number) }
+            }
+            let mut out = Vec::new();
+            confirms.take(&mut out);
+            assert_eq!(out, expected, "{waits:?} {answers:?}");
+            assert!(!confirms.has_answers());
+            confirms.take(&mut out);
+            assert_eq!(out, expected, "everything is answered once");
+        };
+        check(&[], &[], &[]);
+        check(&[0], &[], &[ack(1, false)]);
+        check(&[1], &[], &[]);
+        check(&[1, 1, 1], &[1, 2, 3], &[ack(3, true)]);
+        check(&[1, 1, 1], &[1, 2], &[ack(2, true)]);
+        check(&[1, 1, 1], &[3, 2], &[ack(2, false), ack(3, false)]);
+        check(&[1, 1, 1, 1], &[1, 3, 4], &[ack(1, true), ack(3, false), ack(4, false)]);
+        check(&[1, 1, 1], &[1, -2, 3], &[ack(1, true), ack(3, false), nack(2, false)]);
+        check(&[1, 1, 1], &[-1, -2, 3], &[ack(3, false), nack(2, true)]);
+        check(&[1, 1, 1], &[-3, -1], &[nack(1, true), nack(3, false)]);
+        check(&[2], &[1], &[]);
+        check(&[2], &[1, 1], &[ack(1, false)]);
+        check(&[2], &[1, -1], &[nack(1, false)]);
+        check(&[2], &[-1, 1], &[nack(1, false)]);
+        check(&[1, 0], &[], &[ack(2, false)]);
+        check(&[0, 1], &[2], &[ack(2, true)]);
+        check(&[1], &[7, 1, 1], &[ack(1, false)]);
+    }
+
+    /// Plays the client: `multiple` answers everything up to the tag that has no answer yet.
+    #[test]
+    fn a_client_learns_of_each_publish_exactly_once() {
+        for seed in 0..50 {
+            let mut random = Random::new(seed);
+            let mut confirms = Confirms::new();
+            let (mut open, mut acked, mut nacked) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+            let (mut client_open, mut next) = (BTreeSet::new(), 1);
+            for _ in 0..500 {
+                match random.below(5) {
+                    0 | 1 => {
+                        let queues = random.below(2) as u32;
+                        confirms.next(queues);
+                        client_open.insert(next);
+                        if queues == 0 {
+                            acked.insert(next)
+                        } else {
+                            open.insert(next)
+                        };
+                        next += 1;
+                    }
+                    2 | 3 => {
+                        let in_order = random.chance(70);
+                        let place = if in_order { 0 } else { random.below(open.len() as u64 + 1) as usize };
+                        let Some(number) = open.iter().copied().nth(place) else { continue };
+                        open.remove(&number);
+                        if random.chance(20) {
+                            confirms.rejected(number);
+                            nacked.insert(number);
+                        } else {
+                            confirms.confirmed(number);
+                            acked.insert(number);
+                        }
+                    }
+                    _ => {
+                        let mut out = Vec::new();
+                        confirms.take(&mut out);
+                        for frame in out {
+                            let (Ack { tag, multiple } | Nack { tag, multiple }) = frame;
+                            let first = if multiple { 0 } else { tag };
+                            let answered: Vec<_> = client_open.range(first..=tag).copied().collect();
+                            assert!(!answered.is_empty(), "seed {seed}: {frame:?} answers nothing");
+                            let expected = if matches!(frame, Ack { .. }) { &mut acked } else { &mut nacked };
+                            for number in answered {
+                                assert!(expected.remove(&number), "seed {seed}: {frame:?} is wrong for {number}");
+                                client_open.remove(&number);
+                            }
+                        }
+                        assert!(acked.is_empty() && nacked.is_empty(), "nothing done is kept back");
+                        assert_eq!(client_open, open);
+                    }
+                }
+                assert_eq!(confirms.open_count(), open.len());
+            }
+        }
+    }
+}

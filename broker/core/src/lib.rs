@@ -16,7 +16,7 @@
 //!   apply the same [`TopologyChange`](topology::TopologyChange)s. [`exchange`] holds the matching.
 //! - [`queue`]: one queue's messages and consumers. Calls append [`Effect`](queue::Effect)s; the shell carries them out.
 //! - [`ledger`]: a channel's unsettled deliveries. [`confirms`]: a channel's unconfirmed publishes.
-//! - [`death`]: what dead-lettering writes down. [`permission`]: who may do what.
+//! - [`transaction`]: what a channel holds back until tx.commit. [`death`]: what dead-lettering writes down. [`permission`]: who may do what.
 //! - [`error`]: every refusal, exact, without reply codes.
 //!
 //! Everything is single-threaded data, owned by one shard; what goes between shards are values. There is no clock, no randomness, no IO and no wire
@@ -37,6 +37,7 @@ mod slots;
 #[cfg(test)]
 mod testing;
 pub mod topology;
+pub mod transaction;
 pub mod value;
 
 pub use error::Error;
