@@ -42,7 +42,8 @@ pub struct Message {
 /// What few messages have.
 #[derive(Debug, Default)]
 struct Extra {
-    more_keys: Vec<Box<str>>,
+    cc_keys: Vec<Box<str>>,
+    bcc_keys: Vec<Box<str>>,
     headers: Option<Arguments>,
     deaths: Option<DeathHistory>,
     body_of: Option<Arc<Message>>,
@@ -111,9 +112,14 @@ impl Message {
         size_of::<Self>() + self.properties_end as usize + self.body().len()
     }
 
-    /// Further routing keys from the CC header (not BCC: dead-lettering uses these keys again and must not reveal the others).
+    /// Further routing keys from the CC header.
     pub fn cc_keys(&self) -> &[Box<str>] {
-        self.extra.as_deref().map_or(&[], |extra| &extra.more_keys)
+        self.extra.as_deref().map_or(&[], |extra| &extra.cc_keys)
+    }
+
+    /// Further routing keys from the BCC header, which nobody may see; dead-lettering routes by them again.
+    pub fn bcc_keys(&self) -> &[Box<str>] {
+        self.extra.as_deref().map_or(&[], |extra| &extra.bcc_keys)
     }
 
     /// The headers table, if somebody had to decode it.
@@ -166,7 +172,13 @@ impl Builder {
 
     /// The CC header's strings.
     pub fn cc_keys(&mut self, keys: Vec<Box<str>>) -> &mut Self {
-        self.extra().more_keys = keys;
+        self.extra().cc_keys = keys;
+        self
+    }
+
+    /// The BCC header's strings.
+    pub fn bcc_keys(&mut self, keys: Vec<Box<str>>) -> &mut Self {
+        self.extra().bcc_keys = keys;
         self
     }
 
