@@ -29,7 +29,7 @@ pub mod header;
 pub mod method;
 pub mod properties;
 pub mod reply;
-// pub mod server;
+pub mod server;
 pub mod table;
 mod term;
 pub mod value;
