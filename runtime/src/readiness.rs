@@ -89,7 +89,7 @@ pub(crate) enum Direction {
 
 impl Direction {
     #[inline]
-    fn flag(self) -> Ready {
+    pub(crate) fn flag(self) -> Ready {
         match self {
             Direction::Read => Ready::READABLE,
             Direction::Write => Ready::WRITABLE,
@@ -259,6 +259,24 @@ impl Registration {
         }
     }
 
+    /// Like [`Registration::attempt`], but never parks: answers `WouldBlock` instead.
+    pub(crate) fn try_attempt<T>(
+        &self,
+        direction: Direction,
+        mut call: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            if !self.is_ready(direction) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            match call() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(direction),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
     /// Parks until the descriptor may be ready; not at all if it is known to be.
     ///
     /// One coroutine may wait for each direction; a second one is an error, since it would steal the first one's wake-up.
@@ -271,13 +289,18 @@ impl Registration {
     }
 
     fn wait_slow(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
+        let wait = match direction {
+            Direction::Read => Wait::Readable(self.source.fd),
+            Direction::Write => Wait::Writable(self.source.fd),
+        };
+        self.wait_as(direction, wait, deadline)
+    }
+
+    /// As [`Registration::wait`], under another name in dumps: for descriptors that stand for something else.
+    pub(crate) fn wait_as(&self, direction: Direction, wait: Wait, deadline: Option<Instant>) -> io::Result<()> {
         while !self.is_ready(direction) {
             let parker = Parker::arm().map_err(io::Error::from)?;
             let _place = self.list(direction, &parker)?;
-            let wait = match direction {
-                Direction::Read => Wait::Readable(self.source.fd),
-                Direction::Write => Wait::Writable(self.source.fd),
-            };
             match parker.park(wait, deadline) {
                 Ok(()) => {}
                 Err(WaitError::TimedOut) => return Err(timed_out(direction)),
@@ -301,6 +324,11 @@ impl Registration {
         }
         place.set(Some(parker.waiter()));
         Ok(ListedAt(place))
+    }
+
+    /// Names the registration in events, and for whoever may outlive it.
+    pub(crate) fn token(&self) -> Token {
+        self.token
     }
 
     #[inline]

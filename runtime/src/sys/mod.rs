@@ -6,4 +6,5 @@
 
 pub(crate) mod memory;
 pub(crate) mod overflow;
+pub(crate) mod poll;
 pub(crate) mod random;

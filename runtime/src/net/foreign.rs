@@ -1,0 +1,150 @@
+//! Waiting on descriptors that are not ours: a library's socket, a pipe, a timer, an inotify instance.
+//!
+//! The shard's epoll tells edges only, and whoever owns the descriptor reads it without telling us. So each wait first asks
+//! the kernel how things stand (`poll(2)`, one system call) and parks only if they are not as wished: correct whatever the
+//! owner does in between, at the price of that call.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Instant;
+
+use super::io::refuse_simulated;
+use crate::readiness::{Direction, Registration};
+use crate::sys::poll::poll_now;
+use crate::time;
+
+/// Parks until a read of `fd` would not block (or would fail). For one wait; see [`Readiness`] for many.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// # leveret_runtime::run(|| {
+/// let (mut ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+/// theirs.write_all(b"x").unwrap();
+/// leveret_runtime::net::wait_readable(&ours).unwrap();
+/// ours.read_exact(&mut [0]).unwrap();
+/// # }).unwrap();
+/// ```
+///
+/// # Errors
+/// The descriptor belongs to one of this shard's sockets already (use the socket's own methods); `Unsupported` on the
+/// simulated driver.
+pub fn wait_readable(fd: &impl AsFd) -> io::Result<()> {
+    wait_once(fd.as_fd(), Direction::Read)
+}
+
+/// Parks until a write to `fd` would not block (or would fail). For one wait; see [`Readiness`] for many.
+///
+/// # Errors
+/// As [`wait_readable`].
+pub fn wait_writable(fd: &impl AsFd) -> io::Result<()> {
+    wait_once(fd.as_fd(), Direction::Write)
+}
+
+fn wait_once(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<()> {
+    refuse_simulated()?;
+    if poll_now(fd, direction.flag())?.has(direction.flag()) {
+        return Ok(());
+    }
+    Readiness::new(fd)?.wait(direction, None)
+}
+
+/// A foreign descriptor, registered with the current shard for as long as this lives.
+///
+/// Regular files cannot be waited for: they are always ready, and the kernel refuses them here.
+pub struct Readiness<F: AsFd> {
+    /// Dropped first: deregistration comes before close.
+    registration: Registration,
+    fd: F,
+}
+
+impl<F: AsFd> Readiness<F> {
+    /// Registers `fd`, which may be owned or borrowed. For the `retry_` methods it has to be non-blocking.
+    ///
+    /// # Errors
+    /// `PermissionDenied` for regular files, `AlreadyExists` if this shard has registered the descriptor before;
+    /// `Unsupported` on the simulated driver.
+    pub fn new(fd: F) -> io::Result<Readiness<F>> {
+        refuse_simulated()?;
+        let registration = Registration::not_ready(fd.as_fd().as_raw_fd())?;
+        Ok(Readiness { registration, fd })
+    }
+
+    /// Parks until a read would not block.
+    ///
+    /// # Errors
+    /// Another coroutine waits for the same.
+    pub fn wait_readable(&self) -> io::Result<()> {
+        self.wait(Direction::Read, None)
+    }
+
+    /// Parks until a write would not block.
+    ///
+    /// # Errors
+    /// Another coroutine waits for the same.
+    pub fn wait_writable(&self) -> io::Result<()> {
+        self.wait(Direction::Write, None)
+    }
+
+    /// As [`Readiness::wait_readable`], for at most `limit`.
+    ///
+    /// # Errors
+    /// `TimedOut`.
+    pub fn wait_readable_timeout(&self, limit: std::time::Duration) -> io::Result<()> {
+        self.wait(Direction::Read, Some(time::now() + limit))
+    }
+
+    /// Calls `call` until it does not answer `WouldBlock`, parking until a read may succeed in between.
+    ///
+    /// # Errors
+    /// Those of `call`.
+    pub fn retry_read<T>(&self, call: impl FnMut(&F) -> io::Result<T>) -> io::Result<T> {
+        self.retry(Direction::Read, call)
+    }
+
+    /// Calls `call` until it does not answer `WouldBlock`, parking until a write may succeed in between.
+    ///
+    /// # Errors
+    /// Those of `call`.
+    pub fn retry_write<T>(&self, call: impl FnMut(&F) -> io::Result<T>) -> io::Result<T> {
+        self.retry(Direction::Write, call)
+    }
+
+    /// The descriptor.
+    pub fn inner(&self) -> &F {
+        &self.fd
+    }
+
+    /// Deregisters and gives the descriptor back.
+    pub fn into_inner(self) -> F {
+        let Readiness { registration, fd } = self;
+        drop(registration);
+        fd
+    }
+
+    fn wait(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
+        loop {
+            self.registration.clear(direction);
+            if poll_now(self.fd.as_fd(), direction.flag())?.has(direction.flag()) {
+                return Ok(());
+            }
+            self.registration.wait(direction, &|| deadline)?;
+        }
+    }
+
+    fn retry<T>(&self, direction: Direction, mut call: impl FnMut(&F) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match call(&self.fd) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(direction, None)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+impl<F: AsFd> fmt::Debug for Readiness<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness").field("fd", &self.fd.as_fd().as_raw_fd()).finish()
+    }
+}

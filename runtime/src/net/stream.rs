@@ -1,0 +1,191 @@
+//! What every connected byte stream offers, written once: TCP and Unix streams are the same calls on another address family.
+//!
+//! A macro and not a generic public type, so that each stream is a plain type with std's name whose documentation lists its
+//! methods. The work itself is in [`Socket`](super::io::Socket).
+
+/// Gives a type with a field `socket: Socket<_>` the methods and traits of a byte stream.
+macro_rules! byte_stream {
+    ($Stream:ident) => {
+        impl $Stream {
+            /// The longest that one read may wait; `None` for ever.
+            ///
+            /// # Errors
+            /// Zero is invalid.
+            pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+                set_timeout(self.socket.read_timeout(), timeout)
+            }
+
+            /// The longest that one write may wait; `None` for ever.
+            ///
+            /// # Errors
+            /// Zero is invalid.
+            pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+                set_timeout(self.socket.write_timeout(), timeout)
+            }
+
+            /// The read timeout.
+            pub fn read_timeout(&self) -> Option<Duration> {
+                self.socket.read_timeout().get()
+            }
+
+            /// The write timeout.
+            pub fn write_timeout(&self) -> Option<Duration> {
+                self.socket.write_timeout().get()
+            }
+
+            /// Ends one or both directions.
+            ///
+            /// # Errors
+            /// The kernel's.
+            pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+                self.socket.inner().shutdown(how)
+            }
+
+            /// The error that the socket has stored, if any, and forgets it.
+            ///
+            /// # Errors
+            /// The kernel's.
+            pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+                self.socket.inner().take_error()
+            }
+
+            /// Parks until a read would not block.
+            ///
+            /// # Errors
+            /// `TimedOut` after the read timeout.
+            pub fn wait_readable(&self) -> io::Result<()> {
+                self.socket.wait_readable()
+            }
+
+            /// Parks until a write would not block.
+            ///
+            /// # Errors
+            /// `TimedOut` after the write timeout.
+            pub fn wait_writable(&self) -> io::Result<()> {
+                self.socket.wait_writable()
+            }
+
+            /// Reads into a buffer of 64 KiB that the shard lends for as long as `f` runs, so that an idle connection owns no
+            /// buffer. `f` gets an empty slice at the end of the stream, and may wait.
+            ///
+            /// # Errors
+            /// As a read.
+            #[inline]
+            pub fn read_with<T>(&self, f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+                self.socket.read_with(f)
+            }
+
+            /// Reads without waiting.
+            ///
+            /// # Errors
+            /// `WouldBlock` when nothing is there.
+            pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.socket.try_read(buffer)
+            }
+
+            /// Writes without waiting.
+            ///
+            /// # Errors
+            /// `WouldBlock` when the socket is full.
+            pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+                self.socket.try_send(bytes)
+            }
+
+            /// Writes several slices in one system call, without waiting.
+            ///
+            /// # Errors
+            /// `WouldBlock` when the socket is full.
+            pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.socket.try_send_vectored(slices)
+            }
+        }
+
+        impl Read for &$Stream {
+            #[inline]
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.socket.recv(buffer)
+            }
+
+            fn read_vectored(&mut self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                self.socket.recv_vectored(slices)
+            }
+        }
+
+        impl Write for &$Stream {
+            #[inline]
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.socket.send(bytes)
+            }
+
+            fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.socket.send_vectored(slices)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        impl Read for $Stream {
+            #[inline]
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                (&*self).read(buffer)
+            }
+
+            fn read_vectored(&mut self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+                (&*self).read_vectored(slices)
+            }
+        }
+
+        impl Write for $Stream {
+            #[inline]
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                (&*self).write(bytes)
+            }
+
+            fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+                (&*self).write_vectored(slices)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+    };
+}
+
+/// Gives a type with a field `socket: Socket<_>` its descriptor, its registration and the debug form of its std socket.
+macro_rules! socket_traits {
+    ($Socket:ident) => {
+        impl $Socket {
+            /// Where this socket's readiness is kept; for waiting on several things at once.
+            #[allow(
+                dead_code,
+                reason = "what waits on several things asks for it, not every kind of socket is waited for so"
+            )]
+            pub(crate) fn registration(&self) -> &crate::readiness::Registration {
+                self.socket.registration()
+            }
+        }
+
+        impl AsFd for $Socket {
+            fn as_fd(&self) -> BorrowedFd<'_> {
+                self.socket.as_fd()
+            }
+        }
+
+        impl AsRawFd for $Socket {
+            fn as_raw_fd(&self) -> RawFd {
+                self.socket.inner().as_raw_fd()
+            }
+        }
+
+        impl fmt::Debug for $Socket {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.socket.inner().fmt(f)
+            }
+        }
+    };
+}
+
+pub(crate) use {byte_stream, socket_traits};

@@ -1,0 +1,192 @@
+//! Unix sockets: streams between processes of one machine.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::net::{self, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
+
+use super::io::{Socket, refuse_simulated, set_timeout};
+use super::stream::{byte_stream, socket_traits};
+use crate::time::sleep;
+
+/// Connections that the kernel keeps for us until we accept them.
+const BACKLOG: i32 = 1024;
+
+/// How long `connect` waits before it looks again whether a full listener has room: the kernel tells nobody.
+const ROOM_DELAY: Duration = Duration::from_millis(1);
+
+/// The most that delay grows to.
+const ROOM_DELAY_MAX: Duration = Duration::from_millis(64);
+
+/// A Unix stream. See [`std::os::unix::net::UnixStream`], whose methods these are, except that waiting parks the coroutine.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use leveret_runtime::net::UnixStream;
+/// # leveret_runtime::run(|| {
+/// let (mut one, mut other) = UnixStream::pair().unwrap();
+/// one.write_all(b"hi").unwrap();
+/// let mut hi = [0; 2];
+/// other.read_exact(&mut hi).unwrap();
+/// assert_eq!(&hi, b"hi");
+/// # }).unwrap();
+/// ```
+pub struct UnixStream {
+    socket: Socket<net::UnixStream>,
+}
+
+byte_stream!(UnixStream);
+socket_traits!(UnixStream);
+
+impl UnixStream {
+    /// Connects to the socket at `path`. While the listener's queue is full it looks again every few milliseconds.
+    ///
+    /// # Errors
+    /// Those of `connect(2)`, with the path in their text; `Unsupported` on the simulated driver.
+    pub fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
+        refuse_simulated()?;
+        let path = path.as_ref();
+        let connected = SockAddr::unix(path).and_then(|addr| connect(&addr));
+        connected.map_err(|error| explain("connect to", path, &error))
+    }
+
+    /// Two streams that are connected to each other.
+    ///
+    /// # Errors
+    /// The kernel's; `Unsupported` on the simulated driver.
+    pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
+        let (one, other) = net::UnixStream::pair()?;
+        Ok((UnixStream::from_std(one)?, UnixStream::from_std(other)?))
+    }
+
+    /// Takes over a connected std socket: makes it non-blocking and gives it to the current shard.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn from_std(stream: net::UnixStream) -> io::Result<UnixStream> {
+        refuse_simulated()?;
+        stream.set_nonblocking(true)?;
+        Ok(UnixStream { socket: Socket::new(stream)? })
+    }
+
+    /// Gives the std socket back; it stays non-blocking. For handing a connection to another shard.
+    pub fn into_std(self) -> net::UnixStream {
+        self.socket.into_inner()
+    }
+
+    /// The address of the other side.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.inner().peer_addr()
+    }
+
+    /// The address of this side.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.inner().local_addr()
+    }
+}
+
+/// A Unix socket connects at once or not at all: `EAGAIN` means that the listener's queue is full.
+fn connect(addr: &SockAddr) -> io::Result<UnixStream> {
+    let raw = RawSocket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    let mut delay = ROOM_DELAY;
+    while let Err(error) = raw.connect(addr) {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            return Err(error);
+        }
+        sleep(delay);
+        delay = (delay * 2).min(ROOM_DELAY_MAX);
+    }
+    Ok(UnixStream { socket: Socket::new(net::UnixStream::from(raw))? })
+}
+
+fn explain(doing: &str, path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot {doing} {}: {error}", path.display()))
+}
+
+/// A Unix listener. See [`std::os::unix::net::UnixListener`].
+pub struct UnixListener {
+    socket: Socket<net::UnixListener>,
+}
+
+socket_traits!(UnixListener);
+
+impl UnixListener {
+    /// Listens at `path`, which must not exist; it stays when the listener is dropped, as with std.
+    ///
+    /// # Errors
+    /// Those of `bind(2)`, with the path in their text; `Unsupported` on the simulated driver.
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
+        refuse_simulated()?;
+        let path = path.as_ref();
+        let bound = SockAddr::unix(path).and_then(|addr| bind(&addr));
+        bound.map_err(|error| explain("listen on", path, &error))
+    }
+
+    /// Takes over a listening std socket.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn from_std(listener: net::UnixListener) -> io::Result<UnixListener> {
+        refuse_simulated()?;
+        listener.set_nonblocking(true)?;
+        Ok(UnixListener { socket: Socket::new(listener)? })
+    }
+
+    /// Parks until somebody connects.
+    ///
+    /// # Errors
+    /// Those of `accept(2)`; see [`TcpListener::accept`](super::TcpListener::accept).
+    pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        let (stream, addr) = self.accept_std()?;
+        Ok((UnixStream { socket: Socket::new(stream)? }, addr))
+    }
+
+    /// As [`UnixListener::accept`], but the connection is registered nowhere yet: for handing it to another shard.
+    ///
+    /// # Errors
+    /// As [`UnixListener::accept`].
+    pub fn accept_std(&self) -> io::Result<(net::UnixStream, SocketAddr)> {
+        let (stream, addr) = self.socket.read_attempt(|| self.socket.inner().accept())?;
+        stream.set_nonblocking(true)?;
+        Ok((stream, addr))
+    }
+
+    /// The connections that come, one after the other, without end.
+    pub fn incoming(&self) -> impl Iterator<Item = io::Result<UnixStream>> {
+        std::iter::repeat_with(|| self.accept().map(|(stream, _)| stream))
+    }
+
+    /// Parks until somebody is there to be accepted.
+    ///
+    /// # Errors
+    /// Another coroutine waits for the same.
+    pub fn wait_readable(&self) -> io::Result<()> {
+        self.socket.wait_readable()
+    }
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.inner().local_addr()
+    }
+}
+
+fn bind(addr: &SockAddr) -> io::Result<UnixListener> {
+    let raw = RawSocket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    raw.bind(addr)?;
+    raw.listen(BACKLOG)?;
+    Ok(UnixListener { socket: Socket::new(raw.into())? })
+}
