@@ -19,10 +19,13 @@
 //! | [`reply`], [`error`] | reply codes, texts and errors |
 //! | [`auth`] | responses of the PLAIN and AMQPLAIN mechanisms |
 //! | [`server`] | the server's side of a connection as a state machine |
+//! | [`client`] | the client's side, smaller |
 //!
 //! What it deliberately does not know: queues, exchanges, users, permissions, and the texts of errors that concern them.
 
 pub mod auth;
+pub mod client;
+mod content;
 pub mod error;
 pub mod frame;
 pub mod header;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::content::Assembly;
+use super::publish::Incoming;
 
 /// Channels with numbers below this live in the array.
 const LOW_NUMBER_END: u16 = 256;
@@ -13,8 +13,8 @@ const LOW_NUMBER_END: u16 = 256;
 /// One channel, as far as the protocol is concerned. A channel that is closed is not there at all.
 #[derive(Debug)]
 pub(super) enum Channel {
-    /// In use; with the content that is being received, if one is.
-    Open(Option<Box<Assembly>>),
+    /// In use; with the message that is being received, if one is.
+    Open(Option<Box<Incoming>>),
     /// The client asked to close it and the shell is cleaning up.
     Leaving,
     /// We sent channel.close: "any received methods except Close and Close-OK MUST be discarded".

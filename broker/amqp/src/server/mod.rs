@@ -49,22 +49,24 @@
 //! What it does not know: time. Deadlines of the handshake, heartbeats and the wait for close-ok are the shell's.
 
 mod channels;
-mod content;
 mod event;
 mod handshake;
 mod phase;
+mod publish;
 mod replies;
 mod settings;
 
 use std::sync::Arc;
 
 use channels::{Channel, Channels};
-use content::{Assembly, LOOK_AHEAD_SIZE_MAX, LookAhead, Progress, look_ahead};
 pub use event::{Event, Publish, Step};
 use phase::Phase;
+use publish::Incoming;
 pub use replies::Reach;
-pub use settings::{BODY_SIZE_CEILING, Capabilities, Limits, Negotiated, Settings};
+pub use settings::{Capabilities, Limits, Negotiated, Settings};
 
+pub use crate::content::BODY_SIZE_CEILING;
+use crate::content::{LOOK_AHEAD_SIZE_MAX, LookAhead, Progress, look_ahead};
 use crate::error::ProtocolError;
 use crate::frame::{FRAME_OVERHEAD, Frame, FrameKind, frame_size, payload_max, write_method};
 use crate::header::PROTOCOL_HEADER_SIZE;
@@ -309,7 +311,7 @@ impl Connection {
             LookAhead::Wait { size: content_size } => Advance::Need { size: size + content_size },
             LookAhead::Apart => {
                 if let Some(Channel::Open(content)) = self.channels.find_mut(number) {
-                    *content = Some(Box::new(Assembly::new(publish)));
+                    *content = Some(Box::new(Incoming::new(publish)));
                 }
                 Advance::Skip { size }
             }
@@ -327,13 +329,13 @@ impl Connection {
         let Some(Channel::Open(content)) = self.channels.find_mut(frame.channel) else {
             return Ok(Advance::Skip { size });
         };
-        let Some(mut assembly) = content.take() else { return Ok(Advance::Skip { size }) };
-        match assembly.take(&frame, body_size_max)? {
+        let Some(mut incoming) = content.take() else { return Ok(Advance::Skip { size }) };
+        match incoming.take(&frame, body_size_max)? {
             Progress::Continue => {
-                *content = Some(assembly);
+                *content = Some(incoming);
                 Ok(Advance::Skip { size })
             }
-            Progress::Complete => Ok(tell(size, Event::Publish(assembly.finish(frame.channel)))),
+            Progress::Complete => Ok(tell(size, Event::Publish(incoming.finish(frame.channel)))),
             Progress::TooLarge(error) => {
                 self.close_channel(frame.channel, &error, out);
                 Ok(tell(size, Event::ChannelFault { channel: frame.channel, error }))

@@ -10,9 +10,6 @@ use crate::reply::ReplyCode;
 use crate::table::Table;
 use crate::value::FieldValue;
 
-/// The largest body that a content header may announce, whatever the configuration says: 512 MiB.
-pub const BODY_SIZE_CEILING: u64 = 536_870_912;
-
 /// The limits that a server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -24,7 +21,7 @@ pub struct Limits {
     pub heartbeat: u16,
     /// Bytes of a frame until tuning is over: bounds what a stranger can make us hold.
     pub initial_frame_max: u32,
-    /// Bytes of a message's body; more is a soft 406 on the publishing channel. At most [`BODY_SIZE_CEILING`].
+    /// Bytes of a message's body; more is a soft 406 on the publishing channel. At most [`BODY_SIZE_CEILING`](super::BODY_SIZE_CEILING).
     pub body_size_max: u64,
 }
 

@@ -1,37 +1,33 @@
-//! Putting basic.publish, its header frame and its body frames together.
+//! Putting a content together: its header frame and its body frames.
 //!
 //! ```text
-//!            publish                header, size > 0             body, last part
-//!   method due ───► awaiting header ─────────────► awaiting body ───────────────► Publish
-//!                        └── header, size 0 ─────────────────────────────────────► Publish
+//!        method that carries content           header, size > 0             body, last part
+//!   method due ───► awaiting header ─────────────► awaiting body ───────────────► complete
+//!                        └── header, size 0 ─────────────────────────────────────► complete
 //! ```
 //!
-//! There are two ways. [`look_ahead`] finds a small message whose frames lie in the input without a gap and borrows it all:
+//! There are two ways. [`look_ahead`] finds a small content whose frames lie in the input without a gap and borrows it all:
 //! no copy, no allocation. [`Assembly`] takes frame after frame for everything else: long bodies, many body frames, frames of
 //! other channels in between, and all that is wrong (so that there is one place that words the errors). Both give the same
-//! message for the same bytes.
+//! content for the same bytes. It does not know which method the content belongs to; both sides of a connection use it.
 
-use std::borrow::Cow;
-
-use super::event::Publish;
-use super::settings::BODY_SIZE_CEILING;
 use crate::error::ProtocolError;
 use crate::frame::{ContentHeader, FRAME_OVERHEAD, Frame, FrameKind, frame_size};
-use crate::method::basic;
 use crate::properties::Properties;
 use crate::reply::ReplyCode;
 
-/// Ids of the only method with content that clients send.
+/// The class of all methods that carry content.
 const BASIC: u16 = 60;
-const PUBLISH: u16 = 40;
+/// The largest body that a content header may announce, whatever the configuration says: 512 MiB.
+pub const BODY_SIZE_CEILING: u64 = 536_870_912;
 
 /// Header and body frames up to this many bytes together are waited for, so that they can be borrowed in one piece.
-pub(super) const LOOK_AHEAD_SIZE_MAX: usize = 16 * 1024;
+pub(crate) const LOOK_AHEAD_SIZE_MAX: usize = 16 * 1024;
 /// Bytes reserved for a body before any of it has arrived; the announced size is only a claim.
 const BODY_RESERVE_MAX: u64 = 256 * 1024;
 
-/// What lies behind a publish method frame.
-pub(super) enum LookAhead<'i> {
+/// What lies behind the frame of a method that carries content.
+pub(crate) enum LookAhead<'i> {
     /// All of the content.
     Whole { properties: Properties<'i>, body: &'i [u8], size: usize },
     /// The beginning of a small content. With this many bytes more can be said; never fewer than that, or a client that
@@ -43,7 +39,7 @@ pub(super) enum LookAhead<'i> {
 
 /// Looks for a header frame and at most one body frame of `channel` at the beginning of `input`.
 #[inline]
-pub(super) fn look_ahead(input: &[u8], channel: u16, payload_max: usize, body_size_max: u64) -> LookAhead<'_> {
+pub(crate) fn look_ahead(input: &[u8], channel: u16, payload_max: usize, body_size_max: u64) -> LookAhead<'_> {
     let (head, head_size) = match next_frame(input, 0, payload_max) {
         Ok(found) => found,
         Err(stop) => return stop,
@@ -103,13 +99,11 @@ fn wait_for<'i>(size: usize) -> LookAhead<'i> {
     if size <= LOOK_AHEAD_SIZE_MAX { LookAhead::Wait { size } } else { LookAhead::Apart }
 }
 
-/// A message that is received frame by frame.
+/// A content that is received frame by frame.
 #[derive(Debug)]
-pub(super) struct Assembly {
-    exchange: String,
-    routing_key: String,
-    mandatory: bool,
-    immediate: bool,
+pub(crate) struct Assembly {
+    /// The method to blame for errors: that which announced the content.
+    method_id: u16,
     stage: Stage,
 }
 
@@ -121,7 +115,7 @@ enum Stage {
 
 /// What a frame did to an [`Assembly`].
 #[derive(Debug)]
-pub(super) enum Progress {
+pub(crate) enum Progress {
     /// More frames are due.
     Continue,
     /// The content is complete.
@@ -131,41 +125,31 @@ pub(super) enum Progress {
 }
 
 impl Assembly {
-    pub(super) fn new(publish: &basic::Publish<'_>) -> Self {
-        Self {
-            exchange: publish.exchange.to_owned(),
-            routing_key: publish.routing_key.to_owned(),
-            mandatory: publish.mandatory,
-            immediate: publish.immediate,
-            stage: Stage::Header,
-        }
+    /// Awaits the content of a method of class basic.
+    pub(crate) fn new(method_id: u16) -> Self {
+        Self { method_id, stage: Stage::Header }
     }
 
     /// Takes the next frame of the channel.
     ///
     /// # Errors
     /// The hard errors of content assembly, in RabbitMQ's words.
-    pub(super) fn take(&mut self, frame: &Frame<'_>, body_size_max: u64) -> Result<Progress, ProtocolError> {
-        match &mut self.stage {
+    pub(crate) fn take(&mut self, frame: &Frame<'_>, body_size_max: u64) -> Result<Progress, ProtocolError> {
+        let progress = match &mut self.stage {
             Stage::Header => self.take_header(frame, body_size_max),
             Stage::Body { body, missing, .. } => take_body(body, missing, frame),
+        };
+        match progress {
+            Ok(Progress::TooLarge(error)) => Ok(Progress::TooLarge(error.blame_ids(BASIC, self.method_id))),
+            other => other.map_err(|error| error.blame_ids(BASIC, self.method_id)),
         }
     }
 
-    /// The finished message; its buffers are handed over.
-    pub(super) fn finish<'i>(self, channel: u16) -> Publish<'i> {
-        let (properties, body) = match self.stage {
+    /// Properties and body of the finished content; the buffers are handed over.
+    pub(crate) fn finish(self) -> (Properties<'static>, Vec<u8>) {
+        match self.stage {
             Stage::Header => (Properties::default(), Vec::new()),
             Stage::Body { properties, body, .. } => (properties, body),
-        };
-        Publish {
-            channel,
-            exchange: Cow::Owned(self.exchange),
-            routing_key: Cow::Owned(self.routing_key),
-            mandatory: self.mandatory,
-            immediate: self.immediate,
-            properties,
-            body: Cow::Owned(body),
         }
     }
 
@@ -174,29 +158,24 @@ impl Assembly {
         if header.body_size > BODY_SIZE_CEILING {
             let text =
                 format_args!("content body size {} exceeds maximum allowed size {BODY_SIZE_CEILING}", header.body_size);
-            return Err(fault(ReplyCode::FrameError, text));
+            return Err(ProtocolError::new(ReplyCode::FrameError, text));
         }
         let properties = Properties::parse(header.properties)
-            .map_err(|error| ProtocolError::undecodable(error, BASIC, PUBLISH, header.properties))?;
+            .map_err(|error| ProtocolError::undecodable(error, 0, 0, header.properties))?;
         if header.body_size > body_size_max {
             let text =
                 format_args!("message size {} is larger than configured max size {body_size_max}", header.body_size);
-            return Ok(Progress::TooLarge(fault(ReplyCode::PreconditionFailed, text)));
+            return Ok(Progress::TooLarge(ProtocolError::new(ReplyCode::PreconditionFailed, text)));
         }
         let reserve = usize::try_from(header.body_size.min(BODY_RESERVE_MAX)).unwrap_or_default();
-        self.stage = Stage::Body {
-            properties: properties.into_owned(),
-            body: Vec::with_capacity(reserve),
-            missing: header.body_size,
-        };
+        let body = Vec::with_capacity(reserve);
+        self.stage = Stage::Body { properties: properties.into_owned(), body, missing: header.body_size };
         Ok(if header.body_size == 0 { Progress::Complete } else { Progress::Continue })
     }
 }
 
 fn expect_header<'a>(frame: &Frame<'a>) -> Result<ContentHeader<'a>, ProtocolError> {
-    let unexpected = || {
-        fault(ReplyCode::UnexpectedFrame, "expected content header for class 60, got non content header frame instead")
-    };
+    let unexpected = || unexpected_frame("expected content header for class 60, got non content header frame instead");
     if frame.kind != FrameKind::Header {
         return Err(unexpected());
     }
@@ -205,26 +184,27 @@ fn expect_header<'a>(frame: &Frame<'a>) -> Result<ContentHeader<'a>, ProtocolErr
         return Err(unexpected());
     }
     if header.class_id != BASIC {
-        let text = format_args!("expected content header for class 60, got one for class {} instead", header.class_id);
-        return Err(fault(ReplyCode::UnexpectedFrame, text));
+        let class_id = header.class_id;
+        let text = format_args!("expected content header for class 60, got one for class {class_id} instead");
+        return Err(unexpected_frame(text));
     }
     Ok(header)
 }
 
 fn take_body(body: &mut Vec<u8>, missing: &mut u64, frame: &Frame<'_>) -> Result<Progress, ProtocolError> {
     if frame.kind != FrameKind::Body {
-        let text = "expected content body, got non content body frame instead";
-        return Err(fault(ReplyCode::UnexpectedFrame, text));
+        return Err(unexpected_frame("expected content body, got non content body frame instead"));
     }
     let size = u64::try_from(frame.payload.len()).unwrap_or(u64::MAX);
     let Some(left) = missing.checked_sub(size) else {
-        return Err(fault(ReplyCode::FrameError, "content body frame exceeds remaining content size"));
+        let text = "content body frame exceeds remaining content size";
+        return Err(ProtocolError::new(ReplyCode::FrameError, text));
     };
     body.extend_from_slice(frame.payload);
     *missing = left;
     Ok(if left == 0 { Progress::Complete } else { Progress::Continue })
 }
 
-fn fault(code: ReplyCode, explanation: impl std::fmt::Display) -> ProtocolError {
-    ProtocolError::new(code, explanation).blame_ids(BASIC, PUBLISH)
+fn unexpected_frame(explanation: impl std::fmt::Display) -> ProtocolError {
+    ProtocolError::new(ReplyCode::UnexpectedFrame, explanation)
 }
