@@ -125,6 +125,7 @@ impl Consumers {
         let Some(holder) = self.by_id.remove(&id) else { return false };
         let Some(consumer) = self.get_mut(holder) else { return false };
         consumer.cancelled = true;
+        consumer.in_line = false;
         let priority = consumer.spec.priority;
         self.leave_line(holder, priority);
         if self.active == Some(holder) {

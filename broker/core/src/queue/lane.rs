@@ -15,6 +15,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::ids::Time;
 use crate::message::Message;
 use crate::slots::Slots;
 
@@ -24,11 +25,15 @@ use super::consumers::Holder;
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) message: Arc<Message>,
+    /// When it expires; fixed when it is enqueued.
+    pub(super) expiry: Option<Time>,
     /// How often it came back.
     pub(super) requeues: u32,
     pub(super) state: State,
     /// It is in the store, which wants to know when it is settled.
     pub(super) stored: bool,
+    /// The expiry index has an entry for it.
+    pub(super) indexed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +48,13 @@ pub(super) struct Lane {
     cursor: u64,
     returned: BTreeSet<u64>,
     ready: usize,
+    /// Bytes of ready messages' bodies.
+    ready_bytes: u64,
 }
 
 impl Default for Lane {
     fn default() -> Self {
-        Self { entries: Slots::starting_at(0), cursor: 0, returned: BTreeSet::new(), ready: 0 }
+        Self { entries: Slots::starting_at(0), cursor: 0, returned: BTreeSet::new(), ready: 0, ready_bytes: 0 }
     }
 }
 
@@ -56,6 +63,7 @@ impl Lane {
     pub(super) fn push(&mut self, entry: Entry) -> u64 {
         debug_assert_eq!(entry.state, State::Ready);
         self.ready += 1;
+        self.ready_bytes += body_len(&entry);
         self.entries.push(entry)
     }
 
@@ -90,7 +98,8 @@ impl Lane {
     pub(super) fn take_head(&mut self, holder: Holder) -> Option<(u64, &Entry)> {
         let (number, entry) = self.head()?;
         entry.state = State::Unsettled(holder);
-        self.left_ready(number);
+        let bytes = body_len(entry);
+        self.left_ready(number, bytes);
         Some((number, self.entries.get(number)?))
     }
 
@@ -104,7 +113,7 @@ impl Lane {
     pub(super) fn remove(&mut self, number: u64) -> Option<Entry> {
         let entry = self.entries.remove(number)?;
         if entry.state == State::Ready {
-            self.left_ready(number);
+            self.left_ready(number, body_len(&entry));
         }
         Some(entry)
     }
@@ -115,6 +124,7 @@ impl Lane {
         debug_assert_ne!(entry.state, State::Ready);
         entry.state = State::Ready;
         self.ready += 1;
+        self.ready_bytes += body_len(entry);
         self.returned.insert(number);
     }
 
@@ -135,8 +145,25 @@ impl Lane {
         self.ready
     }
 
+    pub(super) fn ready_bytes(&self) -> u64 {
+        self.ready_bytes
+    }
+
     pub(super) fn unsettled(&self) -> usize {
         self.entries.len() - self.ready
+    }
+
+    /// Gives out all numbers below this one, unused; for recovery.
+    pub(super) fn skip_to(&mut self, number: u64) {
+        let at_end = self.cursor == self.entries.next_number();
+        self.entries.skip_to(number);
+        if at_end {
+            self.cursor = self.entries.next_number();
+        }
+    }
+
+    pub(super) fn next_number(&self) -> u64 {
+        self.entries.next_number()
     }
 
     /// Moves the cursor over what is gone.
@@ -152,8 +179,9 @@ impl Lane {
     }
 
     /// A message is not ready any more.
-    fn left_ready(&mut self, number: u64) {
+    fn left_ready(&mut self, number: u64, bytes: u64) {
         self.ready -= 1;
+        self.ready_bytes -= bytes;
         if number >= self.cursor {
             // Either it was the head, or it is gone from the middle and the cursor will pass over it.
             self.cursor += u64::from(number == self.cursor);
@@ -166,14 +194,19 @@ impl Lane {
     pub(super) fn check_invariants(&self) {
         self.entries.check_invariants();
         assert!(self.cursor <= self.entries.next_number());
-        let mut ready = 0;
+        let (mut ready, mut bytes) = (0, 0);
         for (number, entry) in self.entries.iter() {
             let is_ready = entry.state == State::Ready;
             ready += usize::from(is_ready);
+            bytes += if is_ready { body_len(entry) } else { 0 };
             assert!(number < self.cursor || is_ready, "nothing is delivered behind the cursor");
             assert_eq!(number < self.cursor && is_ready, self.returned.contains(&number));
         }
-        assert_eq!(ready, self.ready);
+        assert_eq!((ready, bytes), (self.ready, self.ready_bytes));
         assert!(self.returned.iter().all(|number| self.entries.get(*number).is_some()));
     }
+}
+
+fn body_len(entry: &Entry) -> u64 {
+    entry.message.body().len() as u64
 }

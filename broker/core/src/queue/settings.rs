@@ -270,10 +270,12 @@ impl Parse<'_> {
         Ok(value.map_or(0, |value| u8::try_from(value).unwrap_or(u8::MAX).max(1)))
     }
 
-    /// -1 is no limit, which on a quorum queue differs from saying nothing.
+    /// -1 is no limit, which on a quorum queue differs from saying nothing. The limit that nobody asked for applies only with a dead-letter exchange:
+    /// without one it would silently lose messages.
     fn delivery_limit(&self) -> Result<Option<u32>, Error> {
+        let has_default = self.kind == QueueKind::Quorum && self.arguments.get("x-dead-letter-exchange").is_some();
         match self.integer("x-delivery-limit")? {
-            None => Ok((self.kind == QueueKind::Quorum).then_some(QUORUM_DELIVERY_LIMIT)),
+            None => Ok(has_default.then_some(QUORUM_DELIVERY_LIMIT)),
             Some(-1) => Ok(None),
             Some(value) if value < 0 => Err(invalid("x-delivery-limit", self.queue, Reason::ValueNegative(value))),
             Some(value) => Ok(Some(u32::try_from(value).unwrap_or(u32::MAX))),

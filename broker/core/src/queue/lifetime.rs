@@ -1,0 +1,150 @@
+//! Ends: messages expire, the queue is purged, deleted, or ends by itself.
+
+use crate::death::DeathReason;
+use crate::error::Error;
+use crate::ids::{Seq, Time};
+
+use super::consumers::Consumers;
+use super::effect::{Effect, EndReason};
+use super::expiry::ExpiryIndex;
+use super::lane::{Lane, State};
+use super::settings::{QueueKind, QueueSettings};
+use super::{Queue, level, number, seq, settled};
+
+impl Queue {
+    /// When [`Queue::expire`] has something to do next: a message's time to live, or the queue's own. `None` if never, as things stand; ask
+    /// again after any other call.
+    pub fn next_expiry(&mut self) -> Option<Time> {
+        self.forget_dead_expiries();
+        let message = self.expiry.first().map(|(time, _)| time);
+        [message, self.lease_end()].into_iter().flatten().min()
+    }
+
+    /// Time has passed: removes the messages whose time to live is over, and ends the queue if its own is.
+    pub fn expire(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        self.expire_messages(now, effects);
+        if self.lease_end().is_some_and(|end| end <= now) {
+            self.end(EndReason::Unused, effects);
+        }
+    }
+
+    /// The queue was declared again, which restarts its lease.
+    pub fn touch(&mut self, now: Time) {
+        self.last_used = now;
+    }
+
+    /// A policy changed what governs the queue. Times to live hold for messages enqueued from now on; limits hold at once. What
+    /// cannot change while it exists (type, priorities, single active consumer) is left as it is.
+    pub fn reconfigure(&mut self, settings: QueueSettings, now: Time, effects: &mut Vec<Effect>) {
+        self.settings = QueueSettings {
+            kind: self.settings.kind,
+            max_priority: self.settings.max_priority,
+            single_active_consumer: self.settings.single_active_consumer,
+            ..settings
+        };
+        self.dispatch(now, effects);
+    }
+
+    /// queue.purge: removes ready messages; returns their number. They are not dead-lettered.
+    pub fn purge(&mut self, effects: &mut Vec<Effect>) -> u64 {
+        let mut count = 0;
+        while let Some(level) = self.head_level() {
+            let Some((number, entry)) = self.lanes[level].remove_head() else { break };
+            settled(seq(level, number), &entry, effects);
+            count += 1;
+        }
+        self.counters.purged += count;
+        count
+    }
+
+    /// queue.delete: checks, then ends the queue; returns the number of ready messages. Consumers are cancelled; no effect speaks of the
+    /// messages, since the queue's deletion itself goes to the store.
+    pub fn delete(&mut self, if_unused: bool, if_empty: bool, effects: &mut Vec<Effect>) -> Result<u64, Error> {
+        self.check_delete(if_unused, if_empty)?;
+        let count = self.ready_count();
+        for consumer in self.consumers.ids() {
+            effects.push(Effect::Cancelled { consumer });
+        }
+        self.lanes.iter_mut().for_each(|lane| *lane = Lane::default());
+        self.expiry = ExpiryIndex::default();
+        self.consumers = Consumers::new(self.settings.single_active_consumer);
+        self.ended = true;
+        Ok(count)
+    }
+
+    #[inline]
+    pub(super) fn expire_messages(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        while let Some((time, seq)) = self.expiry.first()
+            && time <= now
+        {
+            self.expiry.remove_first();
+            self.expire_message(seq, effects);
+        }
+    }
+
+    pub(super) fn index_expiry(&mut self, time: Time, seq: Seq) {
+        self.expiry.add(time, seq);
+        if self.expiry.is_bloated(self.ready_count()) {
+            let lanes = &mut self.lanes;
+            self.expiry.retain(|seq| unindex_if_dead(lanes, seq));
+        }
+    }
+
+    pub(super) fn end(&mut self, reason: EndReason, effects: &mut Vec<Effect>) {
+        self.ended = true;
+        effects.push(Effect::Ended(reason));
+    }
+
+    fn expire_message(&mut self, seq: Seq, effects: &mut Vec<Effect>) {
+        let lane = &mut self.lanes[level(seq)];
+        match lane.get_mut(number(seq)) {
+            Some(entry) if entry.state == State::Ready => {}
+            // It will be indexed again if it comes back.
+            Some(entry) => return entry.indexed = false,
+            None => return,
+        }
+        let Some(entry) = lane.remove(number(seq)) else { return };
+        self.counters.expired += 1;
+        self.dead_letter(&entry.message, DeathReason::Expired, effects);
+        settled(seq, &entry, effects);
+    }
+
+    fn forget_dead_expiries(&mut self) {
+        while let Some((_, seq)) = self.expiry.first()
+            && !unindex_if_dead(&mut self.lanes, seq)
+        {
+            self.expiry.remove_first();
+        }
+    }
+
+    /// "unused (no consumers, no declare, no get) for that long" (RabbitMQ).
+    fn lease_end(&self) -> Option<Time> {
+        let lease = self.settings.expires_ms.filter(|_| !self.ended && self.consumers.len() == 0);
+        lease.map(|ms| self.last_used.plus_ms(ms))
+    }
+
+    fn check_delete(&self, if_unused: bool, if_empty: bool) -> Result<(), Error> {
+        let flags = [("if-unused", if_unused), ("if-empty", if_empty)];
+        let flag = flags.into_iter().find(|(_, is_set)| *is_set);
+        match flag {
+            Some((flag, _)) if self.settings.kind == QueueKind::Quorum => {
+                Err(Error::DeleteFlagUnsupported { queue: self.resource(), flag })
+            }
+            _ if if_unused && self.consumers.len() > 0 => Err(Error::InUse(self.resource())),
+            _ if if_empty && self.ready_count() > 0 => Err(Error::NotEmpty(self.resource())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether an index entry's message is ready still; if it is unsettled, notes that it is not indexed any more.
+fn unindex_if_dead(lanes: &mut [Lane], seq: Seq) -> bool {
+    match lanes[level(seq)].get_mut(number(seq)) {
+        Some(entry) if entry.state == State::Ready => true,
+        Some(entry) => {
+            entry.indexed = false;
+            false
+        }
+        None => false,
+    }
+}

@@ -1,0 +1,406 @@
+//! A queue against a naive model, over long random histories.
+//!
+//! The model is a plain list of messages and a list of consumers. It does not predict effects; it judges them, one by one and in order: was this the
+//! message whose turn it was, could this consumer take it, was there a reason to drop that one? After each call the lists must be the same.
+
+use std::sync::Arc;
+
+use super::settings::Overflow;
+use super::tests::{declare, int, spec};
+use super::*;
+use crate::death::DeathReason;
+use crate::ids::ConsumerId;
+use crate::testing::Random;
+use crate::value::Value;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Ready,
+    Held(Option<ConsumerId>),
+}
+
+#[derive(Clone, Debug)]
+struct ModelMessage {
+    seq: Seq,
+    message: Arc<Message>,
+    place: Place,
+    requeues: u32,
+    expiry: Option<Time>,
+}
+
+#[derive(Clone, Debug)]
+struct ModelConsumer {
+    spec: ConsumerSpec,
+    window: i64,
+    paused: bool,
+}
+
+/// Why messages may be settled in the call that is being judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Allowed {
+    /// Only for the reasons that are always good: expiry, length, delivery without acknowledgement.
+    Usual,
+    /// This one, by its consumer.
+    Settle(Seq, Settlement),
+    /// All that are ready.
+    Purge,
+}
+
+struct Model {
+    settings: QueueSettings,
+    messages: Vec<ModelMessage>,
+    consumers: Vec<ModelConsumer>,
+    active: Option<ConsumerId>,
+    now: Time,
+}
+
+impl Model {
+    /// The order of delivery: higher priorities first, then by number.
+    fn ready(&self) -> Vec<&ModelMessage> {
+        let mut ready: Vec<_> = self.messages.iter().filter(|it| it.place == Place::Ready).collect();
+        ready.sort_by_key(|it| (std::cmp::Reverse(level(it.seq)), number(it.seq)));
+        ready
+    }
+
+    fn index(&self, seq: Seq) -> usize {
+        self.messages.iter().position(|it| it.seq == seq).unwrap_or_else(|| panic!("{seq} is unknown"))
+    }
+
+    fn held_by(&self, id: ConsumerId) -> usize {
+        self.messages.iter().filter(|it| it.place == Place::Held(Some(id))).count()
+    }
+
+    fn can_take(&self, consumer: &ModelConsumer) -> bool {
+        let ModelConsumer { spec, window, paused } = consumer;
+        let has_prefetch = spec.no_ack || spec.prefetch == 0 || self.held_by(spec.id) < spec.prefetch as usize;
+        let is_active = !self.settings.single_active_consumer || self.active == Some(spec.id);
+        has_prefetch && *window > 0 && !paused && is_active
+    }
+
+    fn is_over_limit(&self) -> bool {
+        let ready = self.ready();
+        let bytes: usize = ready.iter().map(|it| it.message.body().len()).sum();
+        self.settings.max_length.is_some_and(|max| ready.len() as u64 > max)
+            || self.settings.max_length_bytes.is_some_and(|max| bytes as u64 > max)
+    }
+
+    fn promote(&mut self) {
+        if self.consumers.iter().any(|it| Some(it.spec.id) == self.active) {
+            return;
+        }
+        // max_by_key takes the last of equals, and the oldest comes first in the list.
+        self.active = self.consumers.iter().rev().max_by_key(|it| it.spec.priority).map(|it| it.spec.id);
+    }
+
+    fn requeue(&mut self, seq: Seq) {
+        let index = self.index(seq);
+        self.messages[index].place = Place::Ready;
+        self.messages[index].requeues += 1;
+    }
+
+    fn judge_delivery(&mut self, delivery: &Delivery) {
+        let id = delivery.consumer.expect("gets are no effects");
+        let ready = self.ready();
+        let head = *ready.first().expect("something is ready");
+        assert_eq!((head.seq, head.requeues), (delivery.seq, delivery.requeues), "the head is next");
+        assert!(Arc::ptr_eq(&head.message, &delivery.message));
+        assert!(head.expiry.is_none_or(|expiry| expiry >= self.now), "expired messages are not delivered");
+        let consumer = self.consumers.iter().find(|it| it.spec.id == id).expect("it is there");
+        assert!(self.can_take(consumer), "{consumer:?} cannot take a message");
+        let better = self.consumers.iter().filter(|it| it.spec.priority > consumer.spec.priority);
+        assert_eq!(better.filter(|it| self.can_take(it)).count(), 0, "higher priorities come first");
+        let index = self.index(delivery.seq);
+        self.messages[index].place = Place::Held(Some(id));
+        let consumer = self.consumers.iter_mut().find(|it| it.spec.id == id).expect("it is there");
+        consumer.window -= delivery_cost(&delivery.message) as i64;
+    }
+
+    /// The reason for which a stored message may be forgotten, other than being settled by its consumer.
+    fn reason_to_go(&self, seq: Seq, allowed: Allowed) -> Option<DeathReason> {
+        let it = &self.messages[self.index(seq)];
+        let is_head = self.ready().first().is_some_and(|head| head.seq == seq);
+        let is_no_ack = |id: &ConsumerId| self.consumers.iter().any(|it| it.spec.id == *id && it.spec.no_ack);
+        match &it.place {
+            Place::Held(Some(id)) if is_no_ack(id) => None,
+            Place::Held(_) => match allowed {
+                Allowed::Settle(settled, Settlement::Ack) if settled == seq => None,
+                Allowed::Settle(settled, Settlement::Reject) if settled == seq => Some(DeathReason::Rejected),
+                _ => panic!("{seq} is unsettled"),
+            },
+            Place::Ready if self.settings.delivery_limit.is_some_and(|limit| it.requeues > limit) => {
+                Some(DeathReason::DeliveryLimit)
+            }
+            Place::Ready if it.expiry.is_some_and(|expiry| expiry <= self.now) => Some(DeathReason::Expired),
+            Place::Ready if allowed == Allowed::Purge => None,
+            Place::Ready => {
+                assert!(is_head && self.settings.overflow == Overflow::DropHead && self.is_over_limit(), "{seq} stays");
+                Some(DeathReason::MaxLength)
+            }
+        }
+    }
+
+    fn judge(&mut self, effects: &[Effect], allowed: Allowed) {
+        let mut letter: Option<(&Arc<Message>, DeathReason)> = None;
+        for effect in effects {
+            match effect {
+                Effect::Deliver(delivery) => self.judge_delivery(delivery),
+                Effect::DeadLetter { message, reason } => {
+                    assert!(letter.replace((message, *reason)).is_none(), "a settlement follows");
+                }
+                Effect::Settled { seq } => {
+                    let reason = self.reason_to_go(*seq, allowed);
+                    let it = self.messages.remove(self.index(*seq));
+                    let expected = reason.filter(|_| self.settings.dead_letter.is_some());
+                    let found = letter.take().inspect(|(message, _)| assert!(Arc::ptr_eq(message, &it.message)));
+                    assert_eq!(found.map(|(_, reason)| reason), expected, "{seq}");
+                }
+                Effect::Cancelled { .. } | Effect::Ended(_) => panic!("nobody asked for {effect:?}"),
+            }
+        }
+        assert!(letter.is_none(), "a settlement follows");
+    }
+
+    fn compare(&self, queue: &mut Queue) {
+        queue.check_invariants();
+        let ready: Vec<_> = self.ready().into_iter().map(|it| it.seq).collect();
+        assert_eq!(queue.ready().map(|(seq, _)| seq).collect::<Vec<_>>(), ready);
+        let bytes: usize = self.ready().iter().map(|it| it.message.body().len()).sum();
+        assert_eq!((queue.ready_count(), queue.ready_bytes()), (ready.len() as u64, bytes as u64));
+        assert_eq!(queue.unsettled_count() as usize, self.messages.len() - ready.len());
+        assert_eq!(queue.consumer_count() as usize, self.consumers.len());
+        assert!(ready.is_empty() || !self.consumers.iter().any(|it| self.can_take(it)), "nothing waits for nothing");
+        assert!(self.settings.overflow != Overflow::DropHead || !self.is_over_limit());
+        let next = self.ready().iter().filter_map(|it| it.expiry).min();
+        assert_eq!(queue.next_expiry(), next);
+    }
+}
+
+struct Run {
+    queue: Queue,
+    model: Model,
+    random: Random,
+    effects: Vec<Effect>,
+    next_consumer: u64,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let mut arguments = Vec::new();
+        let mut maybe = |percent: u64, name: &'static str, value: fn(&mut Random) -> Value| {
+            if random.chance(percent) {
+                arguments.push((name, value(&mut random)));
+            }
+        };
+        maybe(40, "x-max-priority", |random| int(random.below(4) as i64));
+        maybe(40, "x-message-ttl", |random| int(random.below(100) as i64));
+        maybe(40, "x-max-length", |random| int(random.below(8) as i64));
+        maybe(20, "x-max-length-bytes", |random| int(random.below(40) as i64));
+        maybe(50, "x-dead-letter-exchange", |_| Value::str("dlx"));
+        maybe(30, "x-delivery-limit", |random| int(random.below(4) as i64));
+        maybe(30, "x-single-active-consumer", |_| Value::Bool(true));
+        maybe(40, "x-overflow", |random| {
+            Value::str(["drop-head", "reject-publish", "reject-publish-dlx"][random.below(3) as usize])
+        });
+        let queue = declare(true, false, &arguments).expect("valid arguments");
+        let settings = queue.settings().clone();
+        let model = Model { settings, messages: Vec::new(), consumers: Vec::new(), active: None, now: Time(0) };
+        Self { queue, model, random, effects: Vec::new(), next_consumer: 0 }
+    }
+
+    fn step(&mut self) {
+        if self.random.chance(20) {
+            self.model.now.0 += self.random.below(20);
+            self.queue.expire(self.model.now, &mut self.effects);
+            self.judge(Allowed::Usual);
+        }
+        match self.random.below(100) {
+            0..=39 => self.publish(),
+            40..=54 => self.settle(),
+            55..=64 => self.requeue(),
+            65..=71 => self.get(),
+            72..=77 => self.credit(),
+            78..=82 => self.consume(),
+            83..=85 => self.cancel(),
+            86..=88 => self.release(),
+            89..=94 => self.decline(),
+            95..=98 => self.resume(),
+            _ => self.purge(),
+        }
+        self.model.compare(&mut self.queue);
+        assert!(self.model.ready().iter().all(|it| it.expiry.is_none_or(|expiry| expiry > self.model.now)));
+    }
+
+    fn judge(&mut self, allowed: Allowed) {
+        let effects = std::mem::take(&mut self.effects);
+        self.model.judge(&effects, allowed);
+    }
+
+    fn publish(&mut self) {
+        let mut message = Message::builder("x", "k", b"", 0);
+        message.body(&vec![0; self.random.below(12) as usize]).persistent(true);
+        message.priority(self.random.below(5) as u8);
+        message.expiration_ms(self.random.chance(20).then_some(0).map(|_| self.random.below(60)));
+        let message = message.build();
+        let now = self.model.now;
+        let published = self.queue.publish(message.clone(), now, &mut self.effects);
+        match published {
+            Published::Accepted { seq, stored } => {
+                assert!(stored);
+                let expiry = self.queue.expiry_of(&message, now);
+                let place = Place::Ready;
+                self.model.messages.push(ModelMessage { seq, message, place, requeues: 0, expiry });
+            }
+            Published::Rejected => {
+                assert_ne!(self.model.settings.overflow, Overflow::DropHead);
+                if let Some(Effect::DeadLetter { message: dead, reason }) = self.effects.last() {
+                    assert!(Arc::ptr_eq(dead, &message) && *reason == DeathReason::MaxLength);
+                    assert_eq!(self.model.settings.overflow, Overflow::RejectPublishDlx);
+                    self.effects.pop();
+                }
+            }
+            Published::Ended => panic!("it has not ended"),
+        }
+        self.judge(Allowed::Usual);
+    }
+
+    fn any_held(&mut self) -> Option<ModelMessage> {
+        let held: Vec<_> = self.model.messages.iter().filter(|it| it.place != Place::Ready).collect();
+        (!held.is_empty()).then(|| held[self.random.below(held.len() as u64) as usize].clone())
+    }
+
+    fn any_consumer(&mut self) -> Option<ConsumerId> {
+        let count = self.model.consumers.len() as u64;
+        (count > 0).then(|| self.model.consumers[self.random.below(count) as usize].spec.id)
+    }
+
+    fn settle(&mut self) {
+        let Some(held) = self.any_held() else { return };
+        let settlement = if self.random.chance(70) { Settlement::Ack } else { Settlement::Reject };
+        assert!(self.queue.settle(held.seq, settlement, self.model.now, &mut self.effects));
+        self.judge(Allowed::Settle(held.seq, settlement));
+        assert!(!self.queue.settle(held.seq, settlement, self.model.now, &mut self.effects), "only once");
+    }
+
+    fn requeue(&mut self) {
+        let mut seqs = Vec::new();
+        for _ in 0..=self.random.below(3) {
+            seqs.extend(self.any_held().map(|it| it.seq).filter(|seq| !seqs.contains(seq)));
+        }
+        self.queue.requeue(&seqs, self.model.now, &mut self.effects);
+        seqs.iter().for_each(|seq| self.model.requeue(*seq));
+        self.judge(Allowed::Usual);
+    }
+
+    fn get(&mut self) {
+        let no_ack = self.random.chance(30);
+        let got = self.queue.get(no_ack, self.model.now, &mut self.effects).expect("not refused");
+        let Some(got) = got else {
+            self.judge(Allowed::Usual);
+            return assert!(self.model.ready().is_empty());
+        };
+        let seq = got.delivery.seq;
+        if no_ack {
+            assert!(matches!(self.effects.pop(), Some(Effect::Settled { seq: settled }) if settled == seq));
+        }
+        self.judge(Allowed::Usual);
+        assert_eq!(self.model.ready().first().map(|it| it.seq), Some(seq));
+        let index = self.model.index(seq);
+        if no_ack {
+            self.model.messages.remove(index);
+        } else {
+            self.model.messages[index].place = Place::Held(None);
+        }
+        assert_eq!(got.remaining as usize, self.model.ready().len());
+    }
+
+    fn credit(&mut self) {
+        let Some(id) = self.any_consumer() else { return };
+        let bytes = self.random.below(600);
+        let consumer = self.model.consumers.iter_mut().find(|it| it.spec.id == id).expect("chosen from them");
+        consumer.window = (consumer.window + bytes as i64).min(consumer.spec.window_bytes as i64);
+        self.queue.credit(id, bytes, self.model.now, &mut self.effects);
+        self.judge(Allowed::Usual);
+    }
+
+    fn consume(&mut self) {
+        if self.model.consumers.len() >= 5 {
+            return;
+        }
+        self.next_consumer += 1;
+        let spec = ConsumerSpec {
+            no_ack: self.random.chance(15),
+            prefetch: self.random.below(4) as u32,
+            priority: self.random.below(2) as i64,
+            window_bytes: 200 + self.random.below(2_000),
+            ..spec(self.next_consumer)
+        };
+        let window = spec.window_bytes as i64;
+        self.queue.consume(spec.clone(), self.model.now, &mut self.effects).expect("nobody is exclusive");
+        self.model.consumers.push(ModelConsumer { spec, window, paused: false });
+        self.model.promote();
+        self.judge(Allowed::Usual);
+    }
+
+    fn cancel(&mut self) {
+        let Some(id) = self.any_consumer() else { return };
+        self.queue.cancel(id, self.model.now, &mut self.effects);
+        self.remove_consumers(&[id]);
+        self.judge(Allowed::Usual);
+    }
+
+    fn remove_consumers(&mut self, ids: &[ConsumerId]) {
+        self.model.consumers.retain(|it| !ids.contains(&it.spec.id));
+        self.model.promote();
+    }
+
+    fn release(&mut self) {
+        let ids: Vec<_> = self.any_consumer().into_iter().chain(self.any_consumer()).collect();
+        let held = self.model.messages.iter().filter(|it| match it.place {
+            Place::Held(holder) => holder.is_none_or(|id| ids.contains(&id)),
+            Place::Ready => false,
+        });
+        let seqs: Vec<_> = held.map(|it| it.seq).collect();
+        self.queue.release(&ids, &seqs, self.model.now, &mut self.effects);
+        self.remove_consumers(&ids);
+        seqs.iter().for_each(|seq| self.model.requeue(*seq));
+        self.judge(Allowed::Usual);
+    }
+
+    fn decline(&mut self) {
+        let Some(held) = self.any_held() else { return };
+        let Place::Held(Some(id)) = held.place else { return };
+        let Some(consumer) = self.model.consumers.iter_mut().find(|it| it.spec.id == id) else { return };
+        consumer.paused = true;
+        let index = self.model.index(held.seq);
+        self.model.messages[index].place = Place::Ready;
+        self.queue.decline(id, held.seq, self.model.now, &mut self.effects);
+        self.judge(Allowed::Usual);
+    }
+
+    fn resume(&mut self) {
+        let Some(id) = self.any_consumer() else { return };
+        let consumer = self.model.consumers.iter_mut().find(|it| it.spec.id == id).expect("chosen from them");
+        consumer.paused = false;
+        self.queue.resume(id, self.model.now, &mut self.effects);
+        self.judge(Allowed::Usual);
+    }
+
+    fn purge(&mut self) {
+        let count = self.queue.purge(&mut self.effects);
+        assert_eq!(count as usize, self.effects.len());
+        self.judge(Allowed::Purge);
+        assert!(self.model.ready().is_empty());
+    }
+}
+
+#[test]
+fn agrees_with_a_naive_model() {
+    for seed in 0..200 {
+        let mut run = Run::new(seed);
+        for step in 0..400 {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.step()));
+            assert!(result.is_ok(), "seed {seed}, step {step}, settings {:?}", run.model.settings);
+        }
+    }
+}

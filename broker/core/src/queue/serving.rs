@@ -1,0 +1,153 @@
+//! Messages out: consumers come and go, and get what is ready.
+
+use crate::error::Error;
+use crate::ids::{ConsumerId, Seq, Time};
+
+use super::consumers::{ConsumerSpec, Holder, delivery_cost};
+use super::effect::{Delivery, Effect, EndReason};
+use super::lane::Entry;
+use super::settings::QueueKind;
+use super::{Queue, seq};
+
+/// The answer to a get.
+#[derive(Clone, Debug)]
+pub struct Got {
+    /// The message.
+    pub delivery: Delivery,
+    /// Ready messages left.
+    pub remaining: u64,
+}
+
+impl Queue {
+    /// basic.consume: adds a consumer, which may get messages at once.
+    pub fn consume(&mut self, spec: ConsumerSpec, now: Time, effects: &mut Vec<Effect>) -> Result<(), Error> {
+        if self.ended {
+            return Err(Error::NotFound(self.resource()));
+        }
+        if !self.consumers.admits(&spec) {
+            return Err(Error::ExclusiveUse(self.resource()));
+        }
+        self.consumers.add(spec);
+        self.dispatch(now, effects);
+        Ok(())
+    }
+
+    /// basic.cancel: the consumer gets nothing more; what it holds stays unsettled. Nothing happens if it is not there.
+    pub fn cancel(&mut self, consumer: ConsumerId, now: Time, effects: &mut Vec<Effect>) {
+        if self.consumers.remove(consumer) {
+            self.after_consumers_left(now, effects);
+        }
+    }
+
+    /// A channel went, or a whole connection: its consumers are removed first, then what it held comes back, then others are served.
+    /// `held` also has what it got by get. Unknown consumers and places are passed over.
+    pub fn release(&mut self, consumers: &[ConsumerId], held: &[Seq], now: Time, effects: &mut Vec<Effect>) {
+        let mut left = false;
+        for consumer in consumers {
+            left |= self.consumers.remove(*consumer);
+        }
+        for seq in held {
+            self.put_back(*seq, effects);
+        }
+        if left {
+            self.after_consumers_left(now, effects);
+        } else {
+            self.dispatch(now, effects);
+        }
+    }
+
+    /// Bytes ([`delivery_cost`]) of a consumer's deliveries were written to its socket.
+    pub fn credit(&mut self, consumer: ConsumerId, bytes: u64, now: Time, effects: &mut Vec<Effect>) {
+        self.consumers.credit(consumer, bytes);
+        self.dispatch(now, effects);
+    }
+
+    /// A consumer that declined a message can take messages again.
+    pub fn resume(&mut self, consumer: ConsumerId, now: Time, effects: &mut Vec<Effect>) {
+        self.consumers.set_paused(consumer, false);
+        self.dispatch(now, effects);
+    }
+
+    /// basic.get: takes the next message, consumers or not. Without `no_ack` it is unsettled until it is settled or requeued.
+    pub fn get(&mut self, no_ack: bool, now: Time, effects: &mut Vec<Effect>) -> Result<Option<Got>, Error> {
+        if self.ended {
+            return Err(Error::NotFound(self.resource()));
+        }
+        if self.settings.kind == QueueKind::Quorum && self.settings.single_active_consumer {
+            return Err(Error::GetUnsupported(self.resource()));
+        }
+        self.last_used = now;
+        self.expire_messages(now, effects);
+        let Some(level) = self.head_level() else { return Ok(None) };
+        let Some((delivery, is_settled)) = self.take_head(level, None, Holder::GET, no_ack) else { return Ok(None) };
+        self.counters.got += 1;
+        if is_settled {
+            effects.push(Effect::Settled { seq: delivery.seq });
+        }
+        Ok(Some(Got { delivery, remaining: self.ready_count() }))
+    }
+
+    /// Hands ready messages to consumers until one or the other runs out; what remains must be within the limits.
+    #[inline]
+    pub(super) fn dispatch(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        self.expire_messages(now, effects);
+        while let Some(level) = self.head_level() {
+            match self.consumers.next() {
+                Some(holder) => self.deliver_to(level, holder, effects),
+                None => return self.drop_overflow(effects),
+            }
+        }
+    }
+
+    fn deliver_to(&mut self, level: usize, holder: Holder, effects: &mut Vec<Effect>) {
+        let Some((_, entry)) = self.lanes[level].head() else { return };
+        let spec = self.consumers.delivered(holder, delivery_cost(&entry.message));
+        let (consumer, no_ack) = (spec.id, spec.no_ack);
+        self.counters.delivered += 1;
+        let Some((delivery, is_settled)) = self.take_head(level, Some(consumer), holder, no_ack) else { return };
+        let seq = delivery.seq;
+        effects.push(Effect::Deliver(delivery));
+        if is_settled {
+            effects.push(Effect::Settled { seq });
+        }
+    }
+
+    /// Takes the head of a lane for a consumer or a get; also whether the store has to hear that it is settled by that.
+    fn take_head(
+        &mut self,
+        level: usize,
+        consumer: Option<ConsumerId>,
+        holder: Holder,
+        no_ack: bool,
+    ) -> Option<(Delivery, bool)> {
+        let lane = &mut self.lanes[level];
+        let delivery = |number, entry: &Entry| Delivery {
+            consumer,
+            seq: seq(level, number),
+            message: entry.message.clone(),
+            redelivered: entry.requeues > 0,
+            requeues: entry.requeues,
+        };
+        let taken = if no_ack {
+            let (number, entry) = lane.remove_head()?;
+            (delivery(number, &entry), entry.stored)
+        } else {
+            let (number, entry) = lane.take_head(holder)?;
+            (delivery(number, entry), false)
+        };
+        self.counters.redelivered += u64::from(taken.0.redelivered);
+        Some(taken)
+    }
+
+    /// "removed when the last consumer goes, only if it ever had one" (RabbitMQ): one just went.
+    fn after_consumers_left(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        if self.consumers.len() == 0 {
+            self.last_used = now;
+            if self.auto_delete && !self.ended {
+                return self.end(EndReason::LastConsumer, effects);
+            }
+        }
+        self.consumers.promote();
+        self.dispatch(now, effects);
+    }
+}
