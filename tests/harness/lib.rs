@@ -4,6 +4,7 @@
 //!   Broker ──── a `leveret serve` of this workspace on a port of its own, or the broker named in LEVERET_AMQP
 //!   Process ─── any program: its lines are awaited, its end is awaited, it is killed at the end of the test
 //!   Pika ────── a Python with the old (0.10.0) or the newest pika, installed once under the target directory
+//!   wire ────── a small AMQP client that plays transcripts, for what is exact on the wire
 //! ```
 //!
 //! Nothing here sleeps: every wait is for a line, for the end of a process or for bytes, with [`patience`] as its limit.
@@ -24,6 +25,7 @@ mod output;
 mod patience;
 mod process;
 mod python;
+pub mod wire;
 
 pub use binary::{leveret, target_dir};
 pub use broker::{Broker, LogOnFailure, SHARD_COUNTS};

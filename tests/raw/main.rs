@@ -1,0 +1,51 @@
+//! What is exact on the wire: codes, texts, flags and the order of frames, as transcripts.
+//!
+//! Each transcript runs against brokers with one, two and five shards. Every expectation was checked against RabbitMQ 3.10; where newer
+//! RabbitMQs differ and we follow those, the lines are marked `[3]` and `[4]`. See `harness::wire::script` for the language.
+//!
+//! | module | subject |
+//! | --- | --- |
+//! | `handshake` | protocol header, mechanisms, tuning, opening, heartbeats, closing |
+//! | `channels` | opening and closing channels, frames out of place, content out of order |
+//! | `content` | bodies of every size, properties, interleaving, pipelining |
+//! | `exchanges`, `queues` | declaring and deleting them, and every refusal |
+//! | `lifecycles` | exclusive and auto-delete, notified consumers |
+//! | `routing` | which queue gets what, as far as the clients do not show it already |
+//! | `consuming` | deliver, get, consumers and their refusals |
+//! | `settling` | ack, nack, reject, recover, requeue order, prefetch |
+//! | `publishing` | checks on publish, returns, confirms, transactions refused |
+
+mod channels;
+mod consuming;
+mod content;
+mod exchanges;
+mod handshake;
+mod lifecycles;
+mod publishing;
+mod queues;
+mod routing;
+mod settling;
+
+/// Tests from transcripts: a name and the lines; for each shard count one test of that name.
+macro_rules! transcripts {
+    ($($name:ident: $script:expr;)*) => {
+        crate::transcripts! { @shards shards_1: 1, $($name: $script;)* }
+        crate::transcripts! { @shards shards_2: 2, $($name: $script;)* }
+        crate::transcripts! { @shards shards_5: 5, $($name: $script;)* }
+    };
+    (@shards $module:ident: $shards:literal, $($name:ident: $script:expr;)*) => {
+        mod $module {
+            $(#[test]
+            fn $name() {
+                crate::run($shards, $script);
+            })*
+        }
+    };
+}
+use transcripts;
+
+fn run(shards: usize, script: &str) {
+    let broker = harness::Broker::shared(shards);
+    let _log = broker.log_on_failure();
+    harness::wire::play(broker, script);
+}
