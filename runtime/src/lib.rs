@@ -2,6 +2,7 @@
 
 pub(crate) mod cancel;
 pub(crate) mod coroutine;
+pub(crate) mod descriptors;
 pub mod diagnostics;
 pub(crate) mod driver;
 pub(crate) mod lend;
@@ -29,4 +30,5 @@ pub use offload::offload;
 pub use remote::{RemoteJoinHandle, call, post, shard_count, shard_id, shards, spawn_on};
 pub use runtime::{Builder as RuntimeBuilder, Handle, Runtime, STACK_SIZE_DEFAULT, on_turn_end, run};
 pub use shard::ShardId;
+pub use sys::limits::raise_descriptor_limit;
 pub use time::{sleep, sleep_until};

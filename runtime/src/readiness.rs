@@ -22,6 +22,7 @@ use slab::Slab;
 use crate::coroutine::current;
 use crate::coroutine::park::{Parker, WaitError, Waiter};
 use crate::coroutine::task::Wait;
+use crate::descriptors;
 use crate::shard::Shard;
 
 /// What a descriptor is ready for.
@@ -152,6 +153,13 @@ impl Sources {
     /// How many descriptors are registered.
     pub(crate) fn len(&self) -> usize {
         self.slots.borrow().len()
+    }
+
+    /// The descriptor of a registration, if that still exists; open as long as it does.
+    pub(crate) fn fd(&self, token: Token) -> Option<RawFd> {
+        let slots = self.slots.borrow();
+        let source = slots.get(token.slot as usize)?;
+        (source.generation == token.generation).then_some(source.fd)
     }
 
     fn add(&self, shard: &Shard, fd: RawFd, ready: Ready) -> io::Result<(Token, Rc<Source>)> {
@@ -366,7 +374,7 @@ impl Drop for Registration {
             shard.driver.deregister(self.source.fd);
             let source = shard.sources.slots.borrow_mut().try_remove(self.token.slot as usize);
             debug_assert!(source.is_some_and(|source| source.generation == self.token.generation));
-            shard.descriptor_closed();
+            descriptors::freed();
         });
         for direction in [Direction::Read, Direction::Write] {
             if let Some(waiter) = self.source.waiter(direction).take() {

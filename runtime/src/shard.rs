@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::coroutine::park::{self, WaitQueue};
+use crate::coroutine::park;
 use crate::coroutine::stack::{PooledStack, StackPool};
 use crate::coroutine::task::{State, Task, Wait};
 use crate::coroutine::{current, yield_now};
@@ -72,8 +72,6 @@ pub(crate) struct Shard {
     pub(crate) stacks: Stacks,
     pub(crate) buffers: Buffers,
     pub(crate) counters: Counters,
-    /// Woken when a descriptor was closed: accepting may go on.
-    pub(crate) descriptor_freed: WaitQueue,
     tasks: RefCell<Slab<Rc<Task>>>,
     run_queue: RefCell<VecDeque<Rc<Task>>>,
     timers: RefCell<Wheel<Timer>>,
@@ -137,7 +135,6 @@ impl Shard {
             stacks: Stacks::new(config.stack_size),
             buffers: Buffers::default(),
             counters: Counters::default(),
-            descriptor_freed: WaitQueue::new(),
             tasks: RefCell::new(Slab::new()),
             run_queue: RefCell::new(VecDeque::new()),
             timers: RefCell::new(Wheel::new()),
@@ -411,10 +408,6 @@ impl Shard {
     /// Adds a function that runs at the end of every turn, on the scheduler's stack; it must not wait.
     pub(crate) fn add_hook(&self, hook: Hook) {
         self.new_hooks.borrow_mut().push(hook);
-    }
-
-    pub(crate) fn descriptor_closed(&self) {
-        self.descriptor_freed.wake_all();
     }
 
     /// Whether mail or ready coroutines wait for the next turn.

@@ -11,6 +11,7 @@
 pub(crate) mod addrs;
 pub(crate) mod foreign;
 pub(crate) mod io;
+pub(crate) mod server;
 pub(crate) mod stream;
 pub(crate) mod tcp;
 pub(crate) mod udp;
@@ -18,6 +19,7 @@ pub(crate) mod unix;
 
 pub use addrs::{ToAddrs, resolve};
 pub use foreign::{Readiness, wait_readable, wait_writable};
+pub use server::{ServerHandle, ServerStats, StreamServer, StreamServerBuilder};
 pub use tcp::{TcpListener, TcpStream};
 pub use udp::UdpSocket;
 pub use unix::{UnixListener, UnixStream};

@@ -4,7 +4,9 @@
 //! handler that turns a stack overflow into a sentence.
 #![allow(unsafe_code)]
 
+pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod overflow;
 pub(crate) mod poll;
 pub(crate) mod random;
+pub(crate) mod socket;

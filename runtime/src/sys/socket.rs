@@ -1,0 +1,15 @@
+//! Calls on sockets that are known by number alone.
+
+use std::io;
+use std::os::fd::RawFd;
+
+/// Ends the receiving direction of a socket: what has arrived can still be read, then comes the end.
+///
+/// The caller has made sure that `fd` is still the socket that it means; a number that is no socket is an error.
+pub(crate) fn shutdown_read(fd: RawFd) -> io::Result<()> {
+    // SAFETY: the call touches no memory of ours, whatever the number.
+    match unsafe { libc::shutdown(fd, libc::SHUT_RD) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
