@@ -345,3 +345,123 @@ fn end_frame(out: &mut Vec<u8>, start: usize) {
     crate::wire::end_sized(out, start);
     out.push(FRAME_END);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::properties::BasicProperties;
+    use crate::testing::{Random, frame, hex};
+
+    #[test]
+    fn frames_are_split() {
+        let check = |digits: &str, expected: Option<(FrameKind, u16, &[u8], usize)>| {
+            let bytes = hex(digits);
+            let found = Frame::parse(&bytes, 4).expect("no error");
+            assert_eq!(found.map(|(frame, size)| (frame.kind, frame.channel, frame.payload, size)), expected);
+        };
+        check("", None);
+        check("01 0000 000000", None);
+        check("01 0000 00000001", None);
+        check("01 0000 00000001 AA", None);
+        check("01 0102 00000001 AA CE", Some((FrameKind::Method, 0x0102, &[0xAA], 9)));
+        check("02 0001 00000000 CE 02", Some((FrameKind::Header, 1, &[], 8)));
+        check("03 0001 00000004 CECECECE CE", Some((FrameKind::Body, 1, &[0xCE; 4], 12)));
+        check("08 0000 00000000 CE", Some((FrameKind::Heartbeat, 0, &[], 8)));
+        check("04 FFFF 00000000 CE", Some((FrameKind::Other(4), 65535, &[], 8)));
+    }
+
+    #[test]
+    fn lost_framing_is_worded_as_rabbitmq_does() {
+        let check = |digits: &str, expected: &str| {
+            let error: ProtocolError = Frame::parse(&hex(digits), 24).expect_err("an error").into();
+            assert_eq!((error.code, error.text.as_str()), (ReplyCode::FrameError, expected));
+            assert_eq!((error.class_id, error.method_id), (0, 0));
+        };
+        check("01 0000 00000019", "FRAME_ERROR - type 1, all octets = <<>>: {frame_too_large,25,16}");
+        check("47 4554 FFFFFFFF", "FRAME_ERROR - type 71, all octets = <<>>: {frame_too_large,4294967295,16}");
+        check("01 0000 00000000 00", "FRAME_ERROR - type 1, all octets = <<>>: {invalid_frame_end_marker,0}");
+        check(
+            "03 0001 00000003 010203 CD",
+            "FRAME_ERROR - type 3, all octets = <<1,2,3>>: {invalid_frame_end_marker,205}",
+        );
+        check(
+            "03 0001 00000011 4142434445464748494A4B4C4D4E4F5051 CD",
+            "FRAME_ERROR - type 3, first 16 octets = <<\"ABCDEFGHIJKLMNOP\">>: {invalid_frame_end_marker,205}",
+        );
+    }
+
+    #[test]
+    fn limits_hold_to_the_byte() {
+        assert_eq!(payload_max(4096, 9), 4096);
+        assert_eq!(payload_max(0, 9), 9);
+        for (size, is_fine) in [(4096, true), (4097, false)] {
+            let bytes = frame(3, 1, &vec![7; size]);
+            assert_eq!(Frame::parse(&bytes, payload_max(4096, 0)).is_ok(), is_fine);
+        }
+    }
+
+    #[test]
+    fn bodies_are_split_at_frame_max() {
+        let check = |body_size: usize, frame_max: u32, expected: &[usize]| {
+            let mut out = Vec::new();
+            write_body(&mut out, 1, frame_max, &vec![7; body_size]);
+            let mut sizes = Vec::new();
+            let mut rest = &out[..];
+            while let Some((frame, size)) = Frame::parse(rest, usize::MAX).expect("frames of ours") {
+                assert_eq!((frame.kind, frame.channel), (FrameKind::Body, 1));
+                sizes.push(frame.payload.len());
+                rest = &rest[size..];
+            }
+            assert_eq!((sizes.as_slice(), rest.len()), (expected, 0));
+        };
+        check(0, 4096, &[]);
+        check(1, 4096, &[1]);
+        check(4088, 4096, &[4088]);
+        check(4089, 4096, &[4088, 1]);
+        check(10_000, 4096, &[4088, 4088, 1824]);
+        check(10_000, 0, &[10_000]);
+        check(3, 8, &[1, 1, 1]);
+    }
+
+    #[test]
+    fn golden_deliver() {
+        let deliver =
+            basic::Deliver { consumer_tag: "c", delivery_tag: 1, exchange: "", routing_key: "q", redelivered: true };
+        let mut out = Vec::new();
+        write_deliver(&mut out, 3, 4096, &deliver, &[0x10, 0, 2], b"hi");
+        let expected = "01 0003 00000012 003C 003C 01 63 0000000000000001 01 00 01 71 CE
+                        02 0003 0000000F 003C 0000 0000000000000002 1000 02 CE
+                        03 0003 00000002 6869 CE";
+        assert_eq!(out, hex(expected));
+    }
+
+    #[test]
+    fn the_fast_path_writes_what_the_general_one_writes() {
+        let mut random = Random::new(6);
+        for round in 0..500 {
+            let (tag, exchange, routing_key) = (random.text(200), random.text(200), random.text(9));
+            let deliver = basic::Deliver {
+                consumer_tag: &tag,
+                delivery_tag: random.next(),
+                redelivered: random.flip(),
+                exchange: &exchange,
+                routing_key: &routing_key,
+            };
+            let properties: BasicProperties = random.properties();
+            let (properties, body) = (properties.encode(), random.bytes(9000));
+            let frame_max = [0, 4096, 4097][round % 3];
+            let (mut fast, mut general) = (Vec::new(), Vec::new());
+            write_deliver(&mut fast, 9, frame_max, &deliver, properties.raw(), &body);
+            write_content(&mut general, 9, frame_max, &deliver, &properties, &body);
+            assert_eq!(fast, general);
+        }
+    }
+
+    #[test]
+    fn golden_heartbeat_and_method() {
+        let mut out = Vec::new();
+        write_heartbeat(&mut out);
+        write_method(&mut out, 258, &basic::QosOk {});
+        assert_eq!(out, hex("08 0000 00000000 CE  01 0102 00000004 003C 000B CE"));
+    }
+}

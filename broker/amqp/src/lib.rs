@@ -37,3 +37,6 @@ pub mod table;
 mod term;
 pub mod value;
 pub mod wire;
+
+#[cfg(test)]
+mod testing;

@@ -312,3 +312,81 @@ impl ValueWriter {
         Properties { raw: Cow::Owned(self.out) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Random, hex};
+
+    #[test]
+    fn golden() {
+        let check = |properties: BasicProperties, digits: &str| {
+            let bytes = hex(digits);
+            assert_eq!(properties.encode().raw(), bytes);
+            assert_eq!(Properties::parse(&bytes).map(|raw| BasicProperties::from(&raw)), Ok(properties));
+        };
+        let short = |text: &str| Some(text.as_bytes().to_vec());
+        check(BasicProperties::default(), "0000");
+        check(BasicProperties { delivery_mode: Some(2), ..Default::default() }, "1000 02");
+        check(
+            BasicProperties { content_type: short("t"), headers: Some(Table::new()), ..Default::default() },
+            "A000 01 74 00000000",
+        );
+        check(
+            BasicProperties {
+                content_type: short("a"),
+                content_encoding: short("b"),
+                headers: Some(Table::new().with("h", true)),
+                delivery_mode: Some(1),
+                priority: Some(9),
+                correlation_id: short("c"),
+                reply_to: short("d"),
+                expiration: short("60"),
+                message_id: short("e"),
+                timestamp: Some(2),
+                kind: short("f"),
+                user_id: short("g"),
+                app_id: short("i"),
+                cluster_id: short("j"),
+            },
+            "FFFC 0161 0162 00000004 0168 7401 01 09 0163 0164 023630 0165 0000000000000002 0166 0167 0169 016A",
+        );
+    }
+
+    #[test]
+    fn random_properties_survive_and_are_cut_nowhere() {
+        let mut random = Random::new(5);
+        for _ in 0..2000 {
+            let properties = random.properties();
+            let encoded = properties.encode();
+            let bytes = encoded.raw();
+            let raw = Properties::parse(bytes).expect("properties of ours");
+            assert_eq!(BasicProperties::from(&raw), properties);
+            assert_eq!(raw.raw(), bytes, "forwarded untouched");
+            for end in 0..bytes.len() {
+                assert_eq!(Properties::parse(&bytes[..end]), Err(DecodeError::Truncated));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused() {
+        let check = |digits: &str, expected| assert_eq!(Properties::parse(&hex(digits)), Err(expected), "{digits}");
+        check("", DecodeError::Truncated);
+        check("0001", DecodeError::PropertyFlags(1));
+        check("0002", DecodeError::PropertyFlags(2));
+        check("8001 0161 0000", DecodeError::PropertyFlags(0x8001));
+        check("0000 00", DecodeError::Trailing);
+        check("1000 02 00", DecodeError::Trailing);
+        check("2000 00000002 0161", DecodeError::Truncated);
+        check("2000 00000003 0161 7A", DecodeError::FieldType(b'z'));
+    }
+
+    #[test]
+    fn short_strings_are_any_bytes() {
+        let bytes = hex("0400 02 FF00");
+        assert_eq!(Properties::parse(&bytes).expect("fine").correlation_id(), Some(&[0xFF, 0][..]));
+        let long = BasicProperties { app_id: Some(vec![b'x'; 300]), ..Default::default() };
+        assert_eq!(long.encode().app_id(), Some(&[b'x'; 255][..]));
+    }
+}

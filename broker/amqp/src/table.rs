@@ -199,3 +199,127 @@ impl<'a> RawTable<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Random, hex};
+
+    /// Checks both directions of a table with one entry `a` against the bytes of its value.
+    fn check(value: FieldValue, type_name: &str, digits: &str) {
+        assert_eq!(value.type_name(), type_name);
+        let bytes = [hex("01 61"), hex(digits)].concat();
+        let table = Table::new().with("a", value);
+        assert_eq!(table.to_bytes(), bytes, "encoding {type_name}");
+        assert_eq!(RawTable::parse(&bytes).map(|raw| raw.decode()), Ok(table), "decoding {type_name}");
+        for end in 1..bytes.len() {
+            assert_eq!(RawTable::parse(&bytes[..end]), Err(DecodeError::Truncated), "{type_name} cut at {end}");
+        }
+    }
+
+    #[test]
+    fn every_type_both_ways() {
+        check(FieldValue::Bool(true), "bool", "74 01");
+        check(FieldValue::I8(-2), "byte", "62 FE");
+        check(FieldValue::U8(254), "unsignedbyte", "42 FE");
+        check(FieldValue::I16(-2), "short", "73 FFFE");
+        check(FieldValue::U16(65534), "unsignedshort", "75 FFFE");
+        check(FieldValue::I32(-2), "signedint", "49 FFFFFFFE");
+        check(FieldValue::U32(4_294_967_294), "unsignedint", "69 FFFFFFFE");
+        check(FieldValue::I64(-2), "long", "6C FFFFFFFFFFFFFFFE");
+        check(FieldValue::F32(-1.5), "float", "66 BFC00000");
+        check(FieldValue::F64(-1.5), "double", "64 BFF8000000000000");
+        check(FieldValue::Decimal { scale: 2, value: 314 }, "decimal", "44 02 0000013A");
+        check(FieldValue::LongString(b"h\xff".into()), "longstr", "53 00000002 68FF");
+        check(FieldValue::Array(vec![FieldValue::Void, FieldValue::U8(7)]), "array", "41 00000003 56 4207");
+        check(FieldValue::Timestamp(1), "timestamp", "54 0000000000000001");
+        check(FieldValue::Table(Table::new().with("b", false)), "table", "46 00000004 01 62 74 00");
+        check(FieldValue::Bytes(b"h\xff".into()), "binary", "78 00000002 68FF");
+        check(FieldValue::Void, "void", "56");
+    }
+
+    #[test]
+    fn odd_bytes_are_taken_as_rabbitmq_takes_them() {
+        let check = |digits: &str, expected| {
+            let bytes = [hex("01 61"), hex(digits)].concat();
+            let value = RawTable::parse(&bytes).map(|raw| raw.find("a").expect("the only entry").decode());
+            assert_eq!(value, expected, "{digits}");
+        };
+        check("4C 0000000000000005", Ok(FieldValue::I64(5)));
+        check("74 02", Ok(FieldValue::Bool(true)));
+        check("55 0001", Err(DecodeError::FieldType(b'U')));
+        check("00", Err(DecodeError::FieldType(0)));
+        check("41 00000001 7A", Err(DecodeError::FieldType(b'z')));
+        check("46 00000003 01 FF 56", Err(DecodeError::Utf8));
+        check("46 00000005 01 62 74 00", Err(DecodeError::Truncated));
+    }
+
+    #[test]
+    fn random_tables_survive() {
+        let mut random = Random::new(3);
+        for _ in 0..2000 {
+            let table = random.table(4);
+            let bytes = table.to_bytes();
+            let raw = RawTable::parse(&bytes).expect("a table of ours");
+            assert_eq!(raw.decode(), table);
+            assert!(raw.iter().map(|(key, _)| key).eq(table.iter().map(|(key, _)| key)));
+            for (key, _) in table.iter() {
+                assert_eq!(raw.find(key).map(|value| value.decode()).as_ref(), table.get(key));
+            }
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic_and_what_is_taken_survives() {
+        let mut random = Random::new(4);
+        for _ in 0..20_000 {
+            let mut bytes = random.table(3).to_bytes();
+            if !bytes.is_empty() {
+                let index = random.below(bytes.len());
+                bytes[index] = random.byte();
+            }
+            if let Ok(raw) = RawTable::parse(&bytes) {
+                let table = raw.decode();
+                let again = table.to_bytes();
+                assert_eq!(RawTable::parse(&again).map(|raw| raw.decode().to_bytes()), Ok(again.clone()));
+            }
+        }
+    }
+
+    #[test]
+    fn nesting_has_a_limit() {
+        let tables = |depth: usize| (1..depth).fold(Table::new(), |inner, _| Table::new().with("t", inner));
+        let arrays = |depth: usize| {
+            let innermost = FieldValue::Array(Vec::new());
+            Table::new().with("a", (2..depth).fold(innermost, |inner, _| FieldValue::Array(vec![inner])))
+        };
+        for nested in [&tables as &dyn Fn(usize) -> Table, &arrays] {
+            assert_eq!(RawTable::parse(&nested(TABLE_DEPTH_MAX).to_bytes()).map(drop), Ok(()));
+            assert_eq!(RawTable::parse(&nested(TABLE_DEPTH_MAX + 1).to_bytes()), Err(DecodeError::TooDeep));
+        }
+    }
+
+    #[test]
+    fn entries_keep_order_and_duplicates() {
+        let mut table = Table::new().with("b", 1).with("a", 2).with("b", 3);
+        let raw = table.to_bytes();
+        assert_eq!(RawTable::parse(&raw).map(|raw| raw.decode()), Ok(table.clone()));
+        assert_eq!(table.get("b"), Some(&FieldValue::I32(1)));
+        table.set("b", 4);
+        table.sort();
+        assert_eq!(table, Table::new().with("a", 2).with("b", 4).with("b", 3));
+        assert_eq!(table.remove("b"), Some(FieldValue::I32(4)));
+        assert_eq!(table, Table::new().with("a", 2));
+    }
+
+    #[test]
+    fn integers_of_any_width_are_integers() {
+        let check = |value: FieldValue, expected| assert_eq!(value.as_integer(), expected);
+        check(FieldValue::I8(-1), Some(-1));
+        check(FieldValue::U32(u32::MAX), Some(4_294_967_295));
+        check(FieldValue::I64(i64::MIN), Some(i64::MIN));
+        check(FieldValue::F64(1.0), None);
+        check(FieldValue::Timestamp(1), None);
+        check("1".into(), None);
+    }
+}

@@ -80,3 +80,6 @@ impl WireMethod for Method<'_> {
         self.inner().encode_fields(out);
     }
 }
+
+#[cfg(test)]
+mod tests;
