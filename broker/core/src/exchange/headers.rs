@@ -83,3 +83,71 @@ impl Pattern {
         if self.mode.all { fields.all(holds) } else { fields.any(holds) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ExchangeId;
+
+    fn table(fields: &[(&str, Value)]) -> Arguments {
+        fields.iter().map(|(name, value)| (*name, value.clone())).collect()
+    }
+
+    fn matches(pattern: &[(&str, Value)], headers: Option<&Arguments>) -> bool {
+        let mut patterns = HeadersTable::default();
+        patterns.insert(Target::Exchange(ExchangeId(1)), &"ignored".into(), &table(pattern));
+        let mut out = Vec::new();
+        patterns.matches(headers, &mut out);
+        !out.is_empty()
+    }
+
+    #[test]
+    fn all_and_any_with_and_without_x() {
+        let one = || ("a", Value::long(1));
+        let x = || ("x-b", Value::str("2"));
+        let check = |pattern: &[(&str, Value)], headers: &[(&str, Value)], expected: [bool; 4]| {
+            let modes = ["all", "any", "all-with-x", "any-with-x"];
+            for (mode, expected) in modes.into_iter().zip(expected) {
+                let pattern = [&[("x-match", Value::str(mode))], pattern].concat();
+                assert_eq!(matches(&pattern, Some(&table(headers))), expected, "{mode}: {pattern:?} on {headers:?}");
+            }
+        };
+        check(&[], &[], [true, false, true, false]);
+        check(&[], &[one()], [true, false, true, false]);
+        check(&[one()], &[], [false; 4]);
+        check(&[one()], &[one()], [true; 4]);
+        check(&[one()], &[("a", Value::long(2))], [false; 4]);
+        check(&[one()], &[("a", Value::str("1"))], [false; 4]);
+        check(&[one()], &[("a", Value::Int { value: 1, kind: crate::value::IntKind::Byte })], [true; 4]);
+        check(&[one()], &[one(), ("c", Value::Void)], [true; 4]);
+        check(&[one(), ("c", Value::Bool(true))], &[one()], [false, true, false, true]);
+        check(&[x()], &[x()], [true, false, true, true]);
+        check(&[x()], &[], [true, false, false, false]);
+        check(&[one(), x()], &[one()], [true, true, false, true]);
+        check(&[one(), x()], &[x()], [false, false, false, true]);
+        check(&[("a", Value::Void)], &[("a", Value::str("anything"))], [true; 4]);
+        check(&[("a", Value::Void)], &[("b", Value::Void)], [false; 4]);
+        check(&[("x-b", Value::Void)], &[x()], [true, false, true, true]);
+    }
+
+    #[test]
+    fn no_headers_are_an_empty_table_and_all_is_the_default() {
+        assert!(matches(&[], None));
+        assert!(!matches(&[("a", Value::Void)], None));
+        assert!(!matches(&[("a", Value::long(1)), ("b", Value::long(2))], Some(&table(&[("a", Value::long(1))]))));
+    }
+
+    #[test]
+    fn only_the_four_modes_are_valid() {
+        let check = |value: Value, expected: Result<(), Error>| {
+            assert_eq!(check_pattern(&table(&[("x-match", value)])), expected);
+        };
+        for mode in ["all", "any", "all-with-x", "any-with-x"] {
+            check(Value::str(mode), Ok(()));
+        }
+        check(Value::str("some"), Err(Error::InvalidMatchValue("some".into())));
+        check(Value::str(""), Err(Error::InvalidMatchValue("".into())));
+        check(Value::long(5), Err(Error::InvalidMatchType { type_name: "long", value: "5".into() }));
+        assert_eq!(check_pattern(&Arguments::new()), Ok(()));
+    }
+}

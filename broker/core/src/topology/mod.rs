@@ -19,8 +19,12 @@
 mod bindings;
 mod change;
 mod exchanges;
+#[cfg(test)]
+mod oracle;
 mod queues;
 mod route;
+#[cfg(test)]
+mod tests;
 mod vhost;
 
 pub use bindings::Bind;

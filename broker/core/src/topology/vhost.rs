@@ -281,6 +281,30 @@ impl Vhost {
             Some(binding(&node.exchange, end, edge.key.clone(), edge.arguments.clone()))
         })
     }
+
+    /// Panics if the fields contradict each other; for tests.
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) {
+        assert_eq!(self.exchanges.iter().flatten().count(), self.exchange_names.len());
+        assert_eq!(self.exchanges.len(), self.exchange_names.len() + self.free_exchanges.len());
+        assert_eq!(self.queues.len(), self.queue_names.len());
+        let mut reached = FastSet::default();
+        for (place, node) in self.exchanges.iter().enumerate() {
+            let Some(node) = node else { continue };
+            node.exchange.check_invariants();
+            let id = ExchangeId(place as u32);
+            for target in node.exchange.targets() {
+                assert!(
+                    self.sources(target).is_some_and(|sources| sources.contains(&id)),
+                    "targets know their sources"
+                );
+                reached.insert((id, target));
+            }
+        }
+        let of_queues = self.queues.values().map(|node| node.sources.len()).sum::<usize>();
+        let of_exchanges = self.exchanges.iter().flatten().map(|node| node.sources.len()).sum::<usize>();
+        assert_eq!(reached.len(), of_queues + of_exchanges, "sources know their targets");
+    }
 }
 
 fn binding(source: &Exchange, destination: BindingEnd, key: Name, arguments: Arguments) -> Binding {
