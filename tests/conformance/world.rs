@@ -1,20 +1,32 @@
 //! What a scenario runs in: a broker that other scenarios use too, one pika, and names of its own.
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::time::Instant;
 
-use harness::{Broker, Pika, Process, unique};
+use harness::{Broker, Pika, Process, patience, unique, wire};
 
 /// A broker and a pika, for one run of one scenario.
 pub(crate) struct World {
     broker: &'static Broker,
     pika: Pika,
+    names: RefCell<Vec<String>>,
 }
 
 /// Runs a scenario against the shared broker with this many shards; when it fails, the broker's last lines are printed.
 pub(crate) fn run(shards: usize, pika: Pika, scenario: fn(&World)) {
     let broker = Broker::shared(shards);
     let _log = broker.log_on_failure();
-    scenario(&World { broker, pika });
+    scenario(&World { broker, pika, names: RefCell::default() });
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Ours ends with the tests; another broker should not collect their remains.
+        if self.broker.is_foreign() {
+            wire::delete_all(self.broker.address(), &self.names.borrow());
+        }
+    }
 }
 
 impl World {
@@ -25,7 +37,9 @@ impl World {
 
     /// A queue or exchange name that no other scenario uses.
     pub(crate) fn name(&self, stem: &str) -> String {
-        unique(stem)
+        let name = unique(stem);
+        self.names.borrow_mut().push(name.clone());
+        name
     }
 
     /// Starts a program, which goes on beside the test.
@@ -57,14 +71,14 @@ impl World {
     ///
     /// Some effects follow an event that the test can see (a killed client, a closed channel) at the broker's leisure.
     pub(crate) fn await_queue(&self, queue: &str, expected: &str) {
-        let deadline = std::time::Instant::now() + harness::patience();
+        let deadline = Instant::now() + patience();
         loop {
             let seen = self.run("inspect_queue.py", &[queue]);
             let lines = seen.output().lines();
             if lines.iter().any(|line| line.contains(expected)) {
                 return;
             }
-            assert!(std::time::Instant::now() < deadline, "{queue}: expected {expected:?}, last seen {lines:?}");
+            assert!(Instant::now() < deadline, "{queue}: expected {expected:?}, last seen {lines:?}");
         }
     }
 }

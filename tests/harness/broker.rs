@@ -230,4 +230,19 @@ mod tests {
         check("leveret 0.1.0 ready: http 127.0.0.1:9", None);
         check("leveret 0.1.0 ready: amqp", None);
     }
+
+    #[test]
+    fn a_broken_lifeline_kills_and_tidies_up() {
+        let data_dir = DataDir::create();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo up; read wait"]);
+        let mut process = Process::start("a broker", command);
+        process.expect("up");
+        let mut lifeline = Lifeline::tie(&process, &data_dir.0);
+        // What happens to the pipe when the test process dies.
+        drop(lifeline.0.stdin.take());
+        assert!(!process.finish().success());
+        assert!(lifeline.0.wait().is_ok_and(|status| status.success()));
+        assert!(!data_dir.0.exists());
+    }
 }

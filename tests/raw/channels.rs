@@ -207,4 +207,37 @@ crate::transcripts! {
         b1> queue.declare queue=$q passive
         b1! 404 queue.declare no queue '$q' in vhost '/'
     ";
+    // RabbitMQ 3 takes any bytes.
+    a_name_that_is_no_utf8: "
+        [4] a1> basic.qos
+        [4] a1< basic.qos-ok
+        [4] a: frame type=1 channel=1 payload=0032000a000001ff0000000000
+        [4] a0< connection.close reply-code=501 reply-text=\"FRAME_ERROR - Malformed UTF-8 in shortstr\"
+        [4] a0> connection.close-ok
+        [4] a: end
+    ";
+    content_on_a_channel_that_is_closing_is_thrown_away: "
+        a1> queue.declare queue=$q
+        a1< queue.declare-ok queue=$q
+        a1> basic.ack delivery-tag=9
+        a1> basic.publish routing-key=$q body=@300000
+        a1: method basic.publish routing-key=$q
+        a1: header size=4
+        a1< channel.close reply-code=406 class-id=60 method-id=80
+        a1: body half
+        a1>> channel.close-ok
+        a1>> channel.open
+        a1< channel.open-ok
+        a1> basic.get queue=$q
+        a1< basic.get-empty
+    ";
+    closing_in_the_middle_of_content: "
+        a1> queue.declare queue=$q
+        a1< queue.declare-ok queue=$q
+        a1: method basic.publish routing-key=$q
+        a1: header size=4
+        a1: body ha
+        a1> channel.close reply-code=200
+        a! 505 basic.publish expected content body, got non content body frame instead
+    ";
 }

@@ -235,4 +235,51 @@ crate::transcripts! {
         a1> basic.publish routing-key=anybody reply-to=amq.rabbitmq.reply-to
         a1! 406 basic.publish fast reply consumer does not exist
     ";
+    get_beside_an_exclusive_consumer: "
+        a1> queue.declare queue=$q
+        a1> basic.consume queue=$q consumer-tag=t exclusive
+        a1< queue.declare-ok queue=$q
+        a1< basic.consume-ok consumer-tag=t
+        b1> basic.get queue=$q
+        b1< basic.get-empty
+    ";
+    one_active_consumer: "
+        a1> queue.declare queue=$q arguments={x-single-active-consumer=t:true}
+        a1> basic.consume queue=$q consumer-tag=first
+        a1< queue.declare-ok queue=$q
+        a1< basic.consume-ok consumer-tag=first
+        b1> basic.consume queue=$q consumer-tag=second
+        b1< basic.consume-ok consumer-tag=second
+        c1> basic.publish routing-key=$q body=1
+        c1> basic.publish routing-key=$q body=2
+        a1< basic.deliver consumer-tag=first delivery-tag=1 body=1
+        a1< basic.deliver consumer-tag=first delivery-tag=2 body=2
+        a1> basic.ack delivery-tag=1
+        a1> basic.qos
+        a1< basic.qos-ok
+        a: drop
+        b1< basic.deliver consumer-tag=second delivery-tag=1 redelivered body=2
+        c1> basic.publish routing-key=$q body=3
+        b1< basic.deliver consumer-tag=second delivery-tag=2 body=3
+    ";
+    the_next_becomes_active_when_the_first_is_cancelled: "
+        a1> queue.declare queue=$q arguments={x-single-active-consumer=t:true}
+        a1> basic.consume queue=$q consumer-tag=first
+        a1< queue.declare-ok queue=$q
+        a1< basic.consume-ok consumer-tag=first
+        a1> basic.consume queue=$q consumer-tag=second
+        a1< basic.consume-ok consumer-tag=second
+        c1> basic.publish routing-key=$q body=1
+        a1< basic.deliver consumer-tag=first delivery-tag=1 body=1
+        a1> basic.cancel consumer-tag=first
+        a1< basic.cancel-ok consumer-tag=first
+        c1> basic.publish routing-key=$q body=2
+        a1< basic.deliver consumer-tag=second delivery-tag=2 body=2
+    ";
+    exclusive_beside_single_active: "
+        a1> queue.declare queue=$q arguments={x-single-active-consumer=t:true}
+        a1< queue.declare-ok queue=$q
+        a1> basic.consume queue=$q exclusive
+        a1! 403 basic.consume queue '$q' in vhost '/' in exclusive use
+    ";
 }

@@ -137,4 +137,20 @@ crate::transcripts! {
         a1< queue.delete-ok message-count=0
         a1< queue.delete-ok message-count=0
     ";
+    content_of_a_hundred_channels_between_each_other: &super::hundred_channels();
+}
+
+/// Each channel publishes one message in two frames, and each frame is followed by those of the other ninety-nine.
+fn hundred_channels() -> String {
+    let lines = |line: &dyn Fn(usize) -> String| (1..=100).map(line).collect::<String>();
+    let selects = lines(&|channel| format!("a{channel}> confirm.select\n a{channel}< confirm.select-ok\n"));
+    let declares = lines(&|channel| format!("a1> queue.declare queue=$q{channel}\n a1< queue.declare-ok\n"));
+    let methods = lines(&|channel| format!("a{channel}: method basic.publish routing-key=$q{channel}\n"));
+    let headers = lines(&|channel| format!("a{channel}: header size=8 message-id=m{channel}\n"));
+    let firsts = lines(&|channel| format!("a{channel}: body f{channel:03}\n"));
+    let seconds = lines(&|channel| format!("a{channel}: body s{channel:03}\n"));
+    let confirms = lines(&|channel| format!("a{channel}: confirmed 1\n"));
+    let got = |channel| format!("basic.get-ok message-id=m{channel} message-count=0 body=f{channel:03}s{channel:03}");
+    let gets = lines(&|channel| format!("b1> basic.get queue=$q{channel} no-ack\n b1< {}\n", got(channel)));
+    [selects, declares, methods, headers, firsts, seconds, confirms, gets].concat()
 }

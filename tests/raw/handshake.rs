@@ -213,4 +213,28 @@ crate::transcripts! {
         b1> basic.get queue=$q no-ack
         b1< basic.get-ok delivery-tag=1 redelivered body=one
     ";
+    a_response_that_is_none: r#"
+        a: raw
+        a: bytes "AMQP" 0000 0901
+        a0< connection.start
+        a0> connection.start-ok mechanism=PLAIN response=guest locale=en_US
+        a: end
+    "#;
+    both_sides_close_the_connection: r#"
+        a1> channel.open
+        a0< connection.close reply-code=504 reply-text="CHANNEL_ERROR - second 'channel.open' seen" class-id=20 method-id=10
+        a0> connection.close reply-code=200
+        a0< connection.close-ok
+        a0> connection.close-ok
+        a: end
+    "#;
+    what_follows_the_close_is_dropped: "
+        a1> basic.qos
+        a1< basic.qos-ok
+        a0> connection.close reply-code=200
+        a1> queue.declare queue=$q
+        a0< connection.close-ok
+        b1> queue.declare queue=$q passive
+        b1! 404 queue.declare no queue '$q' in vhost '/'
+    ";
 }

@@ -183,4 +183,46 @@ crate::transcripts! {
         a1< basic.deliver delivery-tag=4 body=4
         a1< basic.deliver delivery-tag=5 body=5
     ";
+    // 16 MiB since RabbitMQ 4; RabbitMQ 3 allows more.
+    a_message_of_the_largest_size: "
+        a1> queue.declare queue=$q
+        a1< queue.declare-ok queue=$q
+        a1> basic.publish routing-key=$q body=@16777216
+        a1> basic.get queue=$q no-ack
+        a1< basic.get-ok body=@16777216 frames=129
+    ";
+    a_message_that_is_too_large: "
+        a1> queue.declare queue=$q
+        a1< queue.declare-ok queue=$q
+        [4] a1> basic.publish routing-key=$q body=@16777217
+        [4] a1! 406 basic.publish message size 16777217 is larger than configured max size 16777216
+        a1> basic.publish routing-key=$q body=fine
+        a1> basic.get queue=$q no-ack
+        a1< basic.get-ok body=fine
+    ";
+    a_thousand_publishes_each_confirmed_once: &super::thousand_confirms();
+}
+
+/// To a transient and a durable queue in turn, some of them persistent.
+fn thousand_confirms() -> String {
+    let publish = |number: usize| {
+        let queue = if number.is_multiple_of(2) { "q" } else { "p" };
+        let mode = 1 + number % 3 / 2;
+        format!("a1> basic.publish routing-key=${queue} delivery-mode={mode} body={number}\n")
+    };
+    let publishes: String = (1..=1000).map(publish).collect();
+    format!(
+        "a1> queue.declare queue=$q
+        a1> queue.declare queue=$p durable
+        a1> confirm.select
+        a1< queue.declare-ok
+        a1< queue.declare-ok
+        a1< confirm.select-ok
+        {publishes}
+        a1: confirmed 1000
+        b1> queue.delete queue=$q
+        b1> queue.delete queue=$p
+        b1< queue.delete-ok message-count=500
+        b1< queue.delete-ok message-count=500"
+    )
 }

@@ -363,4 +363,29 @@ crate::transcripts! {
         a1> basic.reject delivery-tag=2
         a1< basic.deliver consumer-tag=t delivery-tag=3 body=2
     ";
+    a_vanished_consumer_with_a_thousand_messages: &super::thousand_requeued();
+}
+
+/// All of them come back, in their order and marked as redelivered; every tenth had been acknowledged.
+fn thousand_requeued() -> String {
+    let lines = |line: &dyn Fn(usize) -> String| (1..=1000).map(line).collect::<String>();
+    let publishes = lines(&|number| format!("b1> basic.publish routing-key=$q body={number}\n"));
+    let deliveries = lines(&|number| format!("a1< basic.deliver delivery-tag={number} body={number}\n"));
+    let acks: String = (10..=1000).step_by(10).map(|number| format!("a1> basic.ack delivery-tag={number}\n")).collect();
+    let left = (1..=1000).filter(|number| number % 10 != 0);
+    let line = |(tag, number)| format!("c1< basic.deliver delivery-tag={tag} redelivered body={number}\n");
+    let redeliveries: String = (1..).zip(left).map(line).collect();
+    format!(
+        "a1> queue.declare queue=$q
+        a1> basic.consume queue=$q consumer-tag=t
+        a1< queue.declare-ok
+        a1< basic.consume-ok
+        {publishes}{deliveries}{acks}
+        a1> basic.qos
+        a1< basic.qos-ok
+        a: drop
+        c1> basic.consume queue=$q consumer-tag=t
+        c1< basic.consume-ok
+        {redeliveries}"
+    )
 }
