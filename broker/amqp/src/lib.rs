@@ -28,6 +28,8 @@ pub mod client;
 mod content;
 pub mod error;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod header;
 pub mod method;
 pub mod properties;

@@ -478,3 +478,6 @@ fn is_for_shell(method: &Method<'_>) -> bool {
             | Method::ConfirmSelect(_)
     )
 }
+
+#[cfg(test)]
+mod tests;
