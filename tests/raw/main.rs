@@ -13,7 +13,9 @@
 //! | `routing` | which queue gets what, as far as the clients do not show it already |
 //! | `consuming` | deliver, get, consumers and their refusals |
 //! | `settling` | ack, nack, reject, recover, requeue order, prefetch |
-//! | `publishing` | checks on publish, returns, confirms, transactions refused |
+//! | `publishing` | checks on publish, returns, confirms |
+//! | `transactions` | commit and rollback |
+//! | `queue_arguments` | expiry, limits, dead letters, priorities |
 
 mod channels;
 mod consuming;
@@ -22,9 +24,11 @@ mod exchanges;
 mod handshake;
 mod lifecycles;
 mod publishing;
+mod queue_arguments;
 mod queues;
 mod routing;
 mod settling;
+mod transactions;
 
 /// Tests from transcripts: a name and the lines; for each shard count one test of that name.
 macro_rules! transcripts {

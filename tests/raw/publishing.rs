@@ -1,4 +1,4 @@
-//! Checks on publish, returns, confirms, and transactions as far as they are refused.
+//! Checks on publish, returns, confirms, and what does not go together with confirms.
 
 crate::transcripts! {
     immediate: "

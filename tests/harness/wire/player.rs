@@ -272,6 +272,7 @@ impl Player {
     fn ask_until(&mut self, line: &Line<'_>) -> Result<(), String> {
         let (question, answer) = line.rest.split_once(" => ").ok_or("an answer stands behind =>")?;
         let deadline = Instant::now() + patience();
+        let mut nearest = None;
         loop {
             self.say(&Line { sign: ">", rest: question, ..line.clone() })?;
             self.link(line.connection).socket.flush();
@@ -285,8 +286,13 @@ impl Player {
             if refused {
                 self.agree_to_close(line)?;
             }
-            if fits.is_ok() || Instant::now() > deadline {
-                return fits;
+            let Err(what) = fits else { return Ok(()) };
+            // A reply of the right kind tells more than those before and after it.
+            if nearest.is_none() || answer.split(' ').next() == Some(heard.said.method) {
+                nearest = Some(what);
+            }
+            if Instant::now() > deadline {
+                return Err(nearest.unwrap_or_default());
             }
         }
     }
@@ -442,6 +448,7 @@ impl Player {
             return Err(different(format!("expected {method}")));
         }
         let bits = Method::named(method).into_iter().flat_map(Method::fields).filter(|(_, kind)| *kind == "bit");
+        let bits = bits.filter(|(name, _)| !words.iter().any(|word| word.strip_prefix('?') == Some(name)));
         for (name, _) in bits {
             if (field(heard, name) == Some("1")) != words.contains(&name) {
                 return Err(different(format!("expected {}{name}", if words.contains(&name) { "" } else { "not " })));
@@ -456,7 +463,8 @@ impl Player {
             return matches(field(heard, name).is_none());
         }
         if let Some((name, part)) = word.split_once('~').filter(|(name, _)| !name.contains('=')) {
-            return matches(field(heard, name).is_some_and(|value| value.contains(&quoted(part))));
+            let part = self.known(&quoted(part))?;
+            return matches(field(heard, name).is_some_and(|value| value.contains(&part)));
         }
         let Some((name, value)) = word.split_once('=') else { return Ok(()) };
         let new_name = value.strip_prefix('$').filter(|variable| !self.names.contains_key(*variable));

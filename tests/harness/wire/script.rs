@@ -25,7 +25,7 @@
 //! | `a: drop` | a goes without a word |
 //!
 //! Fields are `NAME=VALUE`; a bit is its bare name. What is not said is zero, empty or false; what is not expected is not compared,
-//! except bits, which always are. `!NAME` expects that a property is absent, `NAME~TEXT` that a value contains a text. Content is the
+//! except bits, which always are but for those marked `?NAME`. `!NAME` expects that a property is absent, `NAME~TEXT` that a value contains a text. Content is the
 //! properties, `body=TEXT` (or `body=@COUNT`, so many bytes of a pattern) and, when heard, `frames=COUNT`. Values with blanks are
 //! quoted, with `\0`, `\r`, `\n`, `\xHH`, `\"` and `\\` inside.
 //!
