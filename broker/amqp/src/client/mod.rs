@@ -306,3 +306,6 @@ fn decode(payload: &[u8]) -> Result<Method<'_>, ProtocolError> {
 fn unexpected(explanation: &str) -> ProtocolError {
     ProtocolError::new(ReplyCode::UnexpectedFrame, explanation)
 }
+
+#[cfg(test)]
+mod tests;
