@@ -339,6 +339,36 @@ impl Registration {
         self.token
     }
 
+    /// Leaves one of several waits with the descriptor; [`Registration::unwatch`] must follow. Answers whether the place
+    /// was free: else another coroutine waits there.
+    pub(crate) fn watch(&self, direction: Direction, waiter: Waiter) -> bool {
+        let free = !self.is_watched(direction);
+        if free {
+            self.source.waiter(direction).set(Some(waiter));
+        }
+        free
+    }
+
+    /// Takes back what [`Registration::watch`] left for the wait of this ticket.
+    pub(crate) fn unwatch(&self, direction: Direction, ticket: u64) {
+        let place = self.source.waiter(direction);
+        place.set(place.take().filter(|waiter| waiter.ticket() != ticket));
+    }
+
+    /// Whether a coroutine waits for this direction.
+    pub(crate) fn is_watched(&self, direction: Direction) -> bool {
+        let place = self.source.waiter(direction);
+        let waiter = place.take();
+        let live = waiter.as_ref().is_some_and(Waiter::is_live);
+        place.set(waiter);
+        live
+    }
+
+    /// Notes what the kernel said when it was asked.
+    pub(crate) fn note_ready(&self, direction: Direction) {
+        self.source.ready.set(self.source.ready.get() | direction.flag());
+    }
+
     #[inline]
     pub(crate) fn is_ready(&self, direction: Direction) -> bool {
         self.source.ready.get().has(direction.flag())

@@ -45,7 +45,9 @@ pub(crate) fn with<R>(f: impl FnOnce(&Shard) -> R) -> R {
 
 #[cold]
 fn outside() -> ! {
-    panic!("this call works only inside a runtime: put it into the closure given to Runtime::run (or leveret_runtime::run)")
+    panic!(
+        "this call works only inside a runtime: put it into the closure given to Runtime::run (or leveret_runtime::run)"
+    )
 }
 
 /// The running coroutine.
@@ -59,7 +61,9 @@ pub(crate) fn task(shard: &Shard) -> Rc<Task> {
 
 #[cold]
 fn no_coroutine() -> ! {
-    panic!("this call may wait, and only a coroutine can wait: spawn one (end-of-turn hooks and callbacks must not block)")
+    panic!(
+        "this call may wait, and only a coroutine can wait: spawn one (end-of-turn hooks and callbacks must not block)"
+    )
 }
 
 /// Gives the running coroutine's name to `f`. For the overflow handler: it takes no lock and allocates nothing for named

@@ -138,4 +138,3 @@ pub fn yield_now() {
 pub fn current_name() -> String {
     current::with(|shard| current::task(shard).name.to_string())
 }
-

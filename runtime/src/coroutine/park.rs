@@ -8,8 +8,8 @@
 //! root (or the `timeout` block) catches it. While a stack unwinds nothing may park, since `std::thread::panicking()`
 //! would then be true for every other coroutine on the thread; [`Parker::arm`] fails at once instead.
 
-use std::collections::VecDeque;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::resume_unwind;
 use std::rc::Rc;
@@ -77,6 +77,8 @@ pub(crate) struct Parker {
 pub(crate) struct Waiter {
     task: Rc<Task>,
     ticket: u64,
+    /// Tells a coroutine that waits for several things at once which of them woke it.
+    tag: u32,
 }
 
 impl Parker {
@@ -113,7 +115,13 @@ impl Parker {
     /// The wake-up, for a holder on the same shard.
     #[inline]
     pub(crate) fn waiter(&self) -> Waiter {
-        Waiter { task: self.task.clone(), ticket: self.ticket }
+        self.tagged(0)
+    }
+
+    /// The wake-up, for one of several holders on the same shard; [`Parker::park_tagged`] tells which of them used it.
+    #[inline]
+    pub(crate) fn tagged(&self, tag: u32) -> Waiter {
+        Waiter { task: self.task.clone(), ticket: self.ticket, tag }
     }
 
     /// The wake-up, for another thread.
@@ -141,6 +149,13 @@ impl Parker {
                 unreachable!("a killed coroutine unwinds at its wait")
             }
         })
+    }
+
+    /// As [`Parker::park`]; gives the tag of the waiter that woke the coroutine.
+    pub(crate) fn park_tagged(self, wait: Wait, deadline: Option<Instant>) -> Result<u32, WaitError> {
+        let task = self.task.clone();
+        self.park(wait, deadline)?;
+        Ok(task.tag.get())
     }
 
     /// Waits for the wake-up alone.
@@ -225,6 +240,7 @@ impl Waiter {
         }
         task.ticket.set(0);
         task.cause.set(cause);
+        task.tag.set(self.tag);
         if task.state.get() == State::Parked {
             current::with(|shard| shard.make_ready(task.clone()));
         }
@@ -232,20 +248,27 @@ impl Waiter {
     }
 
     /// Whether the coroutine still waits for this.
+    #[inline]
     pub(crate) fn is_live(&self) -> bool {
         self.task.ticket.get() == self.ticket
+    }
+
+    /// The number of the wait that this ends.
+    #[inline]
+    pub(crate) fn ticket(&self) -> u64 {
+        self.ticket
     }
 }
 
 /// Wakes a coroutine because its deadline has come.
 pub(crate) fn time_out(task: Rc<Task>, ticket: u64) {
     task.timer.set(None);
-    Waiter { task, ticket }.wake_as(Cause::TimedOut);
+    Waiter { task, ticket, tag: 0 }.wake_as(Cause::TimedOut);
 }
 
 /// Wakes a coroutine by the ticket that another thread held.
 pub(crate) fn wake_remote(task: Rc<Task>, ticket: u64) -> bool {
-    Waiter { task, ticket }.wake()
+    Waiter { task, ticket, tag: 0 }.wake()
 }
 
 /// Marks a coroutine as killed and, where it may be interrupted, wakes it to unwind.
@@ -255,7 +278,7 @@ pub(crate) fn kill(task: &Rc<Task>) {
     }
     let ticket = task.ticket.get();
     if task.state.get() == State::Parked && ticket != 0 && !task.shielded.get() {
-        Waiter { task: task.clone(), ticket }.wake_as(Cause::Killed);
+        Waiter { task: task.clone(), ticket, tag: 0 }.wake_as(Cause::Killed);
     }
 }
 
@@ -280,8 +303,21 @@ impl WaitQueue {
 
     /// Puts an armed wait at the end of the queue until the answer is dropped.
     pub(crate) fn list(&self, parker: &Parker) -> Listed<'_> {
-        self.waiters.borrow_mut().push_back(parker.waiter());
+        self.push(parker.waiter());
         Listed { queue: self, ticket: parker.ticket() }
+    }
+
+    /// Puts a waiter at the end of the queue; [`WaitQueue::remove`] must follow.
+    pub(crate) fn push(&self, waiter: Waiter) {
+        self.waiters.borrow_mut().push_back(waiter);
+    }
+
+    /// Takes the waiter of this wait out of the queue, if it still stands there.
+    pub(crate) fn remove(&self, ticket: u64) {
+        let mut waiters = self.waiters.borrow_mut();
+        if let Some(at) = waiters.iter().position(|waiter| waiter.ticket == ticket) {
+            waiters.remove(at);
+        }
     }
 
     /// Wakes the coroutine that has waited longest. Says whether there was one.
@@ -301,6 +337,7 @@ impl WaitQueue {
     }
 
     /// Whether nobody waits.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         !self.waiters.borrow().iter().any(Waiter::is_live)
     }
@@ -314,10 +351,7 @@ pub(crate) struct Listed<'a> {
 
 impl Drop for Listed<'_> {
     fn drop(&mut self) {
-        let mut waiters = self.queue.waiters.borrow_mut();
-        if let Some(at) = waiters.iter().position(|waiter| waiter.ticket == self.ticket) {
-            waiters.remove(at);
-        }
+        self.queue.remove(self.ticket);
     }
 }
 

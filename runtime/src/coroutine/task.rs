@@ -62,8 +62,10 @@ pub enum Wait {
     Send,
     /// An event, a semaphore, a lock, a condition, a group: the name of the primitive.
     Sync(&'static str),
-    /// Several things at once.
+    /// Several things at once, all of this shard's own.
     Select,
+    /// Several things at once, descriptors among them.
+    SelectReady,
     /// Work on the thread pool.
     Offload,
     /// An answer from another shard.
@@ -77,7 +79,16 @@ pub enum Wait {
 impl Wait {
     /// Whether something outside this shard's coroutines and timers ends the wait. Decides what counts as deadlock.
     pub(crate) fn is_external(self) -> bool {
-        matches!(self, Wait::Readable(_) | Wait::Writable(_) | Wait::Offload | Wait::Call(_) | Wait::Signal | Wait::Mail)
+        matches!(
+            self,
+            Wait::Readable(_)
+                | Wait::Writable(_)
+                | Wait::SelectReady
+                | Wait::Offload
+                | Wait::Call(_)
+                | Wait::Signal
+                | Wait::Mail
+        )
     }
 }
 
@@ -93,7 +104,7 @@ impl std::fmt::Display for Wait {
             Wait::Receive => write!(f, "a value in a channel"),
             Wait::Send => write!(f, "room in a channel"),
             Wait::Sync(what) => write!(f, "{what}"),
-            Wait::Select => write!(f, "one of several things"),
+            Wait::Select | Wait::SelectReady => write!(f, "one of several things"),
             Wait::Offload => write!(f, "work on the thread pool"),
             Wait::Call(shard) => write!(f, "an answer from shard {shard}"),
             Wait::Signal => write!(f, "a signal"),
@@ -153,6 +164,8 @@ pub(crate) struct Task {
     /// Zero when disarmed.
     pub(crate) ticket: Cell<u64>,
     pub(crate) cause: Cell<Cause>,
+    /// Of the waiter that ended the last wait.
+    pub(crate) tag: Cell<u32>,
     pub(crate) timer: Cell<Option<TimerKey>>,
     pub(crate) killed: Cell<bool>,
     /// A wait that neither kill nor timeout may cut short.
@@ -176,6 +189,7 @@ impl Task {
             since: Cell::new(now),
             ticket: Cell::new(0),
             cause: Cell::new(Cause::Notified),
+            tag: Cell::new(0),
             timer: Cell::new(None),
             killed: Cell::new(false),
             shielded: Cell::new(false),

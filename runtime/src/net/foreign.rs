@@ -70,6 +70,11 @@ impl<F: AsFd> Readiness<F> {
         Ok(Readiness { registration, fd })
     }
 
+    /// Where the descriptor's events arrive; for waiting on several things at once.
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
     /// Parks until a read would not block.
     ///
     /// # Errors

@@ -22,6 +22,11 @@ pub fn now() -> Instant {
     current::with(|shard| shard.driver.now())
 }
 
+/// The moment `limit` from now; `None`, which never comes, if it is beyond the clock's range.
+pub(crate) fn deadline_in(limit: Duration) -> Option<Instant> {
+    current::with(|shard| shard.now()).checked_add(limit)
+}
+
 /// The wall clock: for stamps that people or other machines read, never for measuring.
 ///
 /// # Panics
