@@ -7,8 +7,9 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::park::{self, Killed, RemoteKill, WaitError, WaitQueue};
+use super::park::{self, Killed, RemoteKill, WaitError, WaitQueue, Waiter};
 use super::task::{State, Task, Wait};
+use crate::sync::select::Watch;
 use crate::time;
 
 /// Why a joined coroutine has no value.
@@ -164,6 +165,20 @@ impl<T> JoinHandle<T> {
     /// The coroutine's name, or the place that spawned it.
     pub fn name(&self) -> String {
         self.task.name.to_string()
+    }
+}
+
+impl<T> Watch for JoinHandle<T> {
+    fn is_ready(&self) -> bool {
+        self.state.done.get()
+    }
+
+    fn list(&self, waiter: Waiter) {
+        self.state.waiters.push(waiter);
+    }
+
+    fn unlist(&self, ticket: u64) {
+        self.state.waiters.remove(ticket);
     }
 }
 

@@ -1,1 +1,0 @@
-//! Channels between coroutines of one shard.

@@ -1,0 +1,130 @@
+//! What a select can wait for.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::coroutine::park::Waiter;
+use crate::net::{Readiness, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
+use crate::readiness::{Direction, Registration};
+use crate::sys::poll::poll_now;
+
+/// Something of this shard that a select can wait for.
+pub(crate) trait Watch {
+    /// Whether the call that the branch stands for would not wait.
+    fn is_ready(&self) -> bool;
+
+    /// Lets a waiter stand in line.
+    fn list(&self, waiter: Waiter);
+
+    /// Takes the waiter of this ticket out of the line, if it still stands there.
+    fn unlist(&self, ticket: u64);
+
+    /// The select was woken by this: frees what was kept for it, which it takes as anybody would.
+    fn take_grant_back(&self) {}
+
+    /// The select goes on: gives what it did not take to the next in line.
+    fn settle(&self) {}
+}
+
+/// A socket, or a foreign descriptor registered as [`Readiness`], that a select can wait for.
+///
+/// Sealed: it stands for registrations with this shard's reactor.
+pub trait Descriptor: sealed::Registered {}
+
+mod sealed {
+    use std::os::fd::BorrowedFd;
+
+    use crate::readiness::Registration;
+
+    pub trait Registered {
+        /// What the kernel is asked about.
+        #[doc(hidden)]
+        fn fd(&self) -> BorrowedFd<'_>;
+
+        /// Where its readiness is kept.
+        #[doc(hidden)]
+        #[allow(private_interfaces)]
+        fn registration(&self) -> &Registration;
+
+        /// Whether only the kernel knows how it stands, because its owner reads it without telling us.
+        #[doc(hidden)]
+        const FOREIGN: bool = false;
+    }
+}
+
+macro_rules! registered {
+    ($($Socket:ty),*) => {
+        $(
+            impl sealed::Registered for $Socket {
+                fn fd(&self) -> BorrowedFd<'_> {
+                    self.as_fd()
+                }
+
+                #[allow(private_interfaces)]
+                fn registration(&self) -> &Registration {
+                    self.registration()
+                }
+            }
+
+            impl Descriptor for $Socket {}
+        )*
+    };
+}
+
+registered!(TcpStream, TcpListener, UdpSocket, UnixStream, UnixListener);
+
+impl<F: AsFd> sealed::Registered for Readiness<F> {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.inner().as_fd()
+    }
+
+    #[allow(private_interfaces)]
+    fn registration(&self) -> &Registration {
+        self.registration()
+    }
+
+    const FOREIGN: bool = true;
+}
+
+impl<F: AsFd> Descriptor for Readiness<F> {}
+
+/// One direction of a descriptor, as a branch.
+pub(super) struct WatchedDescriptor<'a> {
+    fd: BorrowedFd<'a>,
+    registration: &'a Registration,
+    direction: Direction,
+    foreign: bool,
+}
+
+impl<'a> WatchedDescriptor<'a> {
+    pub(super) fn new<D: Descriptor>(descriptor: &'a D, direction: Direction) -> WatchedDescriptor<'a> {
+        let (fd, registration) = (descriptor.fd(), descriptor.registration());
+        WatchedDescriptor { fd, registration, direction, foreign: D::FOREIGN }
+    }
+
+    /// Asks the kernel where the flag says "perhaps": a fresh socket counts as ready until somebody tries. Another
+    /// waiter, and an error of the question itself, count as ready: the call to come will tell.
+    pub(super) fn is_ready(&self) -> bool {
+        if self.registration.is_watched(self.direction) {
+            return true;
+        }
+        if !self.foreign && !self.registration.is_ready(self.direction) {
+            return false;
+        }
+        let flag = self.direction.flag();
+        let ready = poll_now(self.fd, flag).map_or(true, |ready| ready.has(flag));
+        match ready {
+            true => self.registration.note_ready(self.direction),
+            false => self.registration.clear(self.direction),
+        }
+        ready
+    }
+
+    pub(super) fn list(&self, waiter: Waiter) {
+        // The place is taken only if the same descriptor stands in two branches: then the first one is told.
+        self.registration.watch(self.direction, waiter);
+    }
+
+    pub(super) fn unlist(&self, ticket: u64) {
+        self.registration.unwatch(self.direction, ticket);
+    }
+}
