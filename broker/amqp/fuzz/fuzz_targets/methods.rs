@@ -1,0 +1,4 @@
+//! Feeds `leveret_amqp::fuzz::methods`, which says what is checked.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| leveret_amqp::fuzz::methods(data));
