@@ -63,12 +63,14 @@ crate::transcripts! {
         a0> connection.start-ok client-properties={capabilities=F:{authentication_failure_close=t:true}} mechanism=AMQPLAIN response="\x05LOGINS\0\0\0\x06nobody\x08PASSWORDS\0\0\0\x05guest" locale=en_US
         a! 403 - Login was refused using authentication mechanism AMQPLAIN. For details see the broker logfile.
     "#;
+    // RabbitMQ keeps its reasons for itself until a client has logged in; ours gives them, and knows no less of the client for it.
     unknown_mechanism: r#"
         a: raw
         a: bytes "AMQP" 0000 0901
         a0< connection.start
         a0> connection.start-ok mechanism=KERBEROS_V4 response=x locale=en_US
-        a: end
+        [3] a: end
+        [4] a! 503 connection.start-ok unknown authentication mechanism 'KERBEROS_V4'
     "#;
     smaller_limits_are_taken: r#"
         a: open channel-max=3 frame-max=8192
@@ -164,7 +166,8 @@ crate::transcripts! {
         a: bytes "AMQP" 0000 0901
         a0< connection.start
         a0> connection.open virtual-host=/
-        a: end
+        [3] a: end
+        [4] a! 504 connection.open unexpected method in connection state starting
     "#;
     tuning_a_running_connection: "
         a0> connection.tune-ok
@@ -218,7 +221,8 @@ crate::transcripts! {
         a: bytes "AMQP" 0000 0901
         a0< connection.start
         a0> connection.start-ok mechanism=PLAIN response=guest locale=en_US
-        a: end
+        [3] a: end
+        [4] a! 502 connection.start-ok response <<"guest">> invalid
     "#;
     both_sides_close_the_connection: r#"
         a1> channel.open

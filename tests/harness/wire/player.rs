@@ -220,8 +220,11 @@ impl Player {
 
     fn hear(&mut self, line: &Line<'_>) -> Result<(), String> {
         let heard = self.next(line)?;
-        if heard.said.method == "channel.close-ok" {
-            self.link(line.connection).channels.remove(&line.channel);
+        let link = self.link(line.connection);
+        match heard.said.method {
+            "channel.close-ok" => drop(link.channels.remove(&line.channel)),
+            "connection.close-ok" => link.state = State::Ended,
+            _ => {}
         }
         self.compare(&heard, line.rest)
     }
