@@ -1,0 +1,136 @@
+//! Starting and stopping: shards first, then listeners, then one line that says so; and all of it backwards.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leveret_core::topology::TopologyChange;
+use leveret_runtime as runtime;
+use runtime::mailbox::channel::{Receiver, Sender, channel};
+use runtime::{Runtime, ShardId};
+
+use crate::config::Config;
+use crate::frontend::amqp::dead_letter::rewrite;
+use crate::frontend::amqp::listener::{Listener, settings};
+use crate::shard::Shard;
+use crate::shard::mail::{self, Mail};
+
+/// The virtual host that exists from the start.
+const DEFAULT_VHOST: &str = "/";
+
+/// How long clients may take to say close-ok when the broker stops.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs the broker until SIGINT or SIGTERM.
+///
+/// # Errors
+/// An address that cannot be listened on, a data directory that cannot be made, a number of shards out of range.
+pub fn serve(config: Config) -> io::Result<()> {
+    let runtime = Runtime::builder().shards(config.shards).build()?;
+    let config = Arc::new(config);
+    runtime.run(move || run(&config)).map_err(io::Error::other)?
+}
+
+/// The main coroutine.
+fn run(config: &Arc<Config>) -> io::Result<()> {
+    start_shards(config)?;
+    let listeners: Vec<Listener> =
+        config.amqp.iter().map(|addr| Listener::bind(*addr, settings())).collect::<io::Result<_>>()?;
+    say_ready(config, &listeners.iter().map(Listener::local_addr).collect::<Vec<_>>());
+    runtime::sleep(Duration::from_secs(100000));
+    stop(listeners);
+    Ok(())
+}
+
+// ---- shards
+
+/// Makes the broker's part of every shard, with mail between them and the default virtual host on each.
+fn start_shards(config: &Arc<Config>) -> io::Result<()> {
+    let failed = |error: runtime::JoinError| io::Error::other(format!("a shard did not start: {error}"));
+    let mut senders = Vec::new();
+    for shard in runtime::shards() {
+        senders.push(runtime::call(shard, open_mailbox).map_err(failed)?);
+    }
+    for shard in runtime::shards() {
+        let (config, senders) = (config.clone(), senders.clone());
+        runtime::call(shard, move || start_shard(config, senders)).map_err(failed)?;
+    }
+    Ok(())
+}
+
+thread_local! {
+    /// Receivers that wait for their shard to start. (By shard, since simulated shards share a thread.)
+    static MAILBOXES: std::cell::RefCell<Vec<(ShardId, Receiver<Mail>)>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+fn open_mailbox() -> Sender<Mail> {
+    let (sender, receiver) = channel();
+    MAILBOXES.with_borrow_mut(|mailboxes| mailboxes.push((runtime::shard_id(), receiver)));
+    sender
+}
+
+fn start_shard(config: Arc<Config>, senders: Vec<Sender<Mail>>) {
+    let id = runtime::shard_id();
+    let receiver = MAILBOXES.with_borrow_mut(|mailboxes| {
+        let at = mailboxes.iter().position(|(shard, _)| *shard == id).expect("its mailbox was opened before");
+        mailboxes.swap_remove(at).1
+    });
+    let shard = Shard::install(config, senders, rewrite);
+    add_default_vhost(&shard);
+    let (mail_shard, tick_shard, expiry_shard) = (shard.clone(), shard.clone(), shard);
+    spawn_named("mail", move || mail::serve(&mail_shard, &receiver));
+    spawn_named("heartbeats", move || tick_shard.tick_for_ever());
+    spawn_named("expiry", move || expiry_shard.expire_for_ever());
+}
+
+fn spawn_named(name: &str, f: impl FnOnce() + 'static) {
+    let spawned = runtime::Builder::new().name(name).spawn(f);
+    drop(spawned.unwrap_or_else(|error| panic!("no stack for coroutine '{name}': {error}")));
+}
+
+/// The same change on every replica, so that they agree on its number.
+fn add_default_vhost(shard: &Rc<Shard>) {
+    let mut topology = shard.topology.borrow_mut();
+    let change: Option<TopologyChange> = topology.add_vhost(DEFAULT_VHOST);
+    if let Some(change) = change {
+        topology.apply(&change);
+    }
+}
+
+// ---- the ready line
+
+fn say_ready(config: &Config, amqp: &[SocketAddr]) {
+    let list: Vec<String> = amqp.iter().map(SocketAddr::to_string).collect();
+    let (version, shards) = (env!("CARGO_PKG_VERSION"), config.shards);
+    let plural = if shards == 1 { "" } else { "s" };
+    let mut out = io::stdout().lock();
+    // A closed stdout is no reason not to serve.
+    let _ = writeln!(
+        out,
+        "leveret {version} ready: amqp {} ({shards} shard{plural}, data directory {}; queues live in memory, nothing is stored yet)",
+        list.join(" "),
+        config.data_dir.display()
+    );
+    let _ = out.flush();
+}
+
+// ---- stopping
+
+/// Accepts no more, closes every connection with 320, and waits until they are gone, or as long as [`SHUTDOWN_TIMEOUT`].
+fn stop(listeners: Vec<Listener>) {
+    let stopping: Vec<_> =
+        listeners.into_iter().map(|listener| runtime::spawn(move || listener.stop(SHUTDOWN_TIMEOUT))).collect();
+    runtime::yield_now(); // so that nobody is accepted after this
+    for shard in runtime::shards() {
+        let _ = runtime::call(shard, || Shard::current().shut_down_clients());
+    }
+    let killed: usize = runtime::join_all(stopping).into_iter().flatten().sum();
+    if killed > 0 {
+        log::warn!("{killed} clients did not answer connection.close within {SHUTDOWN_TIMEOUT:?} and were cut off");
+    }
+    for shard in runtime::shards() {
+        let _ = runtime::call(shard, Shard::uninstall);
+    }
+}

@@ -1,0 +1,445 @@
+//! One client's connection: the coroutine that reads, the protocol machine, and the life of its channels.
+//!
+//! Bytes are read into a buffer that the shard lends, so that an idle connection owns none; only a frame that is not
+//! complete yet is kept.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leveret_amqp::error::ProtocolError;
+use leveret_amqp::frame::write_heartbeat;
+use leveret_amqp::method::connection::{Open, StartOk, UpdateSecret};
+use leveret_amqp::reply::ReplyCode;
+use leveret_amqp::server::{Connection as Machine, Event, Negotiated, Publish, Reach, Settings};
+use leveret_core::{ConnectionId, FastMap, Name};
+use leveret_runtime as runtime;
+use runtime::net::TcpStream;
+
+use super::channel::{Channel, Link};
+use super::heartbeat::{Due, Heartbeat};
+use super::login::{self, Refusal};
+use super::output::Output;
+use crate::shard::metadata::Action;
+use crate::shard::{Client, Shard};
+
+/// From the TCP connection to connection.open-ok; then the socket is closed without a frame.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a refused or unintelligible client may read why before the socket is closed.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// The longest wait for close-ok; a shorter heartbeat interval shortens it.
+const CLOSE_OK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes to read at least when a frame is incomplete.
+const READ_MIN: usize = 16 * 1024;
+
+/// Why a connection ended. What its client did or suffered is in the log; this only stops the coroutine.
+enum Ended {
+    /// In good order, or as the protocol asks.
+    Closed,
+    /// The socket failed or ended without a close.
+    Lost(io::Error),
+    /// Turned away: the socket stays open for [`FAREWELL`].
+    Refused,
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Ended {
+        Ended::Lost(error)
+    }
+}
+
+/// See the module's description.
+pub(super) struct Connection {
+    id: ConnectionId,
+    shard: Rc<Shard>,
+    stream: Rc<TcpStream>,
+    peer: SocketAddr,
+    output: Rc<Output>,
+    machine: RefCell<Machine>,
+    user: RefCell<Option<Name>>,
+    link: RefCell<Option<Rc<Link>>>,
+    channels: RefCell<FastMap<u16, Rc<Channel>>>,
+    /// Used last: publishes mostly come on one channel.
+    recent: RefCell<Option<Rc<Channel>>>,
+    heartbeat: Cell<Option<Heartbeat>>,
+    received: Cell<bool>,
+}
+
+/// Serves one client until it goes.
+pub(super) fn serve(stream: TcpStream, peer: SocketAddr, settings: Arc<Settings>) {
+    let shard = Shard::current();
+    if let Err(error) = stream.set_nodelay(true) {
+        return log::debug!("connection {peer}: {error}");
+    }
+    let stream = Rc::new(stream);
+    let connection = Rc::new(Connection {
+        id: shard.next_connection(),
+        output: Output::new(shard.clone(), stream.clone()),
+        shard: shard.clone(),
+        stream,
+        peer,
+        machine: RefCell::new(Machine::new(settings)),
+        user: RefCell::default(),
+        link: RefCell::default(),
+        channels: RefCell::default(),
+        recent: RefCell::default(),
+        heartbeat: Cell::new(None),
+        received: Cell::new(false),
+    });
+    shard.add_client(connection.id, connection.clone());
+    let _listed = Listed(&connection);
+    connection.run();
+}
+
+/// Takes the connection off its shard's list, whatever ends it.
+struct Listed<'a>(&'a Rc<Connection>);
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.0.shard.remove_client(self.0.id);
+    }
+}
+
+impl Connection {
+    fn run(self: &Rc<Self>) {
+        let mut pending = Vec::new();
+        let handshake = runtime::timeout(HANDSHAKE_TIMEOUT, || {
+            self.read_while(&mut pending, |machine| !machine.is_running() && !machine.is_closing())
+        });
+        let ended = match handshake {
+            Ok(Ok(())) => self.read_while(&mut pending, |_| true).err(),
+            Ok(Err(ended)) => Some(ended),
+            Err(_) => Some(Ended::Lost(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))),
+        };
+        self.clean_up();
+        self.finish(ended.unwrap_or(Ended::Closed));
+    }
+
+    fn finish(&self, ended: Ended) {
+        match ended {
+            Ended::Closed => log::debug!("connection {}: closed", self.peer),
+            Ended::Lost(error) if !self.received.get() && self.user.borrow().is_none() => {
+                log::debug!("connection {}: {error}", self.peer); // a health check, a port scan
+            }
+            Ended::Lost(error) => log::warn!("connection {}: lost: {error}", self.peer),
+            Ended::Refused => {
+                self.output.wait_until_written();
+                runtime::sleep(FAREWELL);
+            }
+        }
+        self.output.wait_until_written();
+    }
+
+    // ---- reading
+
+    /// Reads and handles what comes for as long as `wanted` says.
+    fn read_while(self: &Rc<Self>, pending: &mut Vec<u8>, wanted: impl Fn(&Machine) -> bool) -> Result<(), Ended> {
+        while wanted(&self.machine.borrow()) {
+            self.output.wait_for_room();
+            while self.shard.is_congested() {
+                runtime::sleep(Duration::from_millis(1)); // another shard has more of our mail than it should keep
+            }
+            if pending.is_empty() {
+                self.stream.read_with(|bytes| self.take(bytes, pending))??;
+            } else {
+                self.read_more(pending)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles what was read; what is left of it waits in `pending`.
+    fn take(self: &Rc<Self>, bytes: &[u8], pending: &mut Vec<u8>) -> Result<(), Ended> {
+        self.note_received(bytes.len())?;
+        let (done, _) = self.handle(bytes)?;
+        pending.extend_from_slice(&bytes[done..]);
+        Ok(())
+    }
+
+    /// Completes a frame of which a part is there.
+    fn read_more(self: &Rc<Self>, pending: &mut Vec<u8>) -> Result<(), Ended> {
+        let wanted = match self.handle(pending)? {
+            (0, wanted) => wanted,
+            (done, _) => {
+                pending.drain(..done);
+                return Ok(());
+            }
+        };
+        let had = pending.len();
+        pending.resize(wanted.max(had + READ_MIN), 0);
+        let count = io::Read::read(&mut &*self.stream, &mut pending[had..]);
+        pending.truncate(had + *count.as_ref().unwrap_or(&0));
+        self.note_received(count?)?;
+        let (done, _) = self.handle(pending)?;
+        pending.drain(..done);
+        if pending.is_empty() {
+            *pending = Vec::new(); // an idle connection owns no buffer
+        }
+        Ok(())
+    }
+
+    fn note_received(&self, count: usize) -> Result<(), Ended> {
+        if count == 0 {
+            let closed = self.machine.borrow().is_closing();
+            let lost = || io::Error::new(io::ErrorKind::UnexpectedEof, "client unexpectedly closed TCP connection");
+            return Err(if closed { Ended::Closed } else { Ended::Lost(lost()) });
+        }
+        self.received.set(true);
+        Ok(())
+    }
+
+    /// Handles all that is complete; answers how much that was, and how many bytes the next frame needs.
+    fn handle(self: &Rc<Self>, input: &[u8]) -> Result<(usize, usize), Ended> {
+        self.shard.read_clock();
+        let mut done = 0;
+        loop {
+            let step = self.output.write(|out| self.machine.borrow_mut().receive(&input[done..], out));
+            done += step.consumed;
+            match step.event {
+                Event::NeedInput { size } => return Ok((done, size)),
+                Event::Publish(publish) => self.publish(&publish),
+                event => self.on_event(event)?,
+            }
+        }
+    }
+
+    // ---- events
+
+    fn on_event(self: &Rc<Self>, event: Event<'_>) -> Result<(), Ended> {
+        match event {
+            Event::NeedInput { .. } | Event::Greeted | Event::Heartbeat => {}
+            Event::Publish(publish) => self.publish(&publish),
+            Event::Stranger(stranger) => {
+                log::warn!("connection {}: {stranger}", self.peer);
+                return Err(Ended::Closed);
+            }
+            Event::Login(start) => self.log_in(&start)?,
+            Event::LoginAgain(_) => return Err(Ended::Refused), // no mechanism of ours has a second round
+            Event::Tuned(negotiated) => self.tune(negotiated),
+            Event::Open(open) => self.open(&open),
+            Event::UpdateSecret(update) => self.update_secret(&update),
+            Event::ChannelOpen { channel } => self.open_channel(channel),
+            Event::ChannelClose { channel, .. } => {
+                self.close_channel(channel);
+                self.reply(|machine, out| machine.channel_close_ok(channel, out));
+            }
+            Event::Method { channel, method } => {
+                if let Some(open) = self.channel(channel)
+                    && let Err(error) = open.handle(&method)
+                {
+                    self.refuse(channel, &error);
+                }
+            }
+            Event::ChannelFault { channel, error } => {
+                log::warn!("connection {}, channel {channel}: {error}", self.peer);
+                self.close_channel(channel);
+            }
+            Event::ConnectionFault { channel, error } => {
+                log::warn!("connection {}, channel {channel}: {error}", self.peer);
+                self.after_close_sent();
+            }
+            Event::CloseRequested(_) => {
+                self.clean_up();
+                self.reply(|machine, out| machine.close_ok(out));
+                return Err(Ended::Closed);
+            }
+            Event::CloseOk => return Err(Ended::Closed),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn publish(self: &Rc<Self>, publish: &Publish<'_>) {
+        let Some(channel) = self.channel(publish.channel) else { return };
+        if let Err(error) = channel.publish(publish) {
+            self.refuse(publish.channel, &error);
+        }
+    }
+
+    fn reply<T>(&self, reply: impl FnOnce(&mut Machine, &mut Vec<u8>) -> T) -> T {
+        self.output.write(|out| reply(&mut self.machine.borrow_mut(), out))
+    }
+
+    fn refuse(self: &Rc<Self>, channel: u16, error: &ProtocolError) {
+        log::warn!("connection {}, channel {channel}: {error}", self.peer);
+        match self.reply(|machine, out| machine.refuse(channel, error, out)) {
+            Reach::Channel => self.close_channel(channel),
+            Reach::Connection => self.after_close_sent(),
+        }
+    }
+
+    // ---- the handshake
+
+    fn log_in(&self, start: &StartOk<'_>) -> Result<(), Ended> {
+        match login::check(start, self.peer) {
+            Ok(user) => {
+                log::debug!("connection {}: user '{user}' authenticated", self.peer);
+                *self.user.borrow_mut() = Some(user);
+                self.reply(|machine, out| machine.accept_login(out));
+                Ok(())
+            }
+            Err(refusal) => {
+                match refusal {
+                    Refusal::Login(why) => {
+                        log::warn!("connection {}: {} login refused: {why}", self.peer, start.mechanism);
+                        self.reply(|machine, out| machine.refuse_login(start.mechanism, out));
+                    }
+                    Refusal::Protocol(error) => {
+                        log::warn!("connection {}: {error}", self.peer);
+                        self.reply(|machine, out| machine.refuse(0, &error, out));
+                    }
+                }
+                Err(Ended::Refused)
+            }
+        }
+    }
+
+    fn tune(&self, negotiated: Negotiated) {
+        self.heartbeat.set(Heartbeat::new(negotiated.heartbeat, runtime::time::now()));
+    }
+
+    fn open(self: &Rc<Self>, open: &Open<'_>) {
+        let vhost = self.shard.topology.borrow().vhost_id(open.virtual_host);
+        let (Some(vhost), Some(user)) = (vhost, self.user.borrow().clone()) else {
+            let text = format_args!("vhost {} not found", open.virtual_host);
+            return self.refuse(0, &ProtocolError::new(ReplyCode::NotAllowed, text).blame(open));
+        };
+        let machine = self.machine.borrow();
+        let link = Link {
+            shard: self.shard.clone(),
+            output: self.output.clone(),
+            connection: self.id,
+            vhost,
+            vhost_name: open.virtual_host.into(),
+            user,
+            frame_max: machine.negotiated().frame_max,
+            cancel_notify: machine.client_capabilities().consumer_cancel_notify,
+        };
+        drop(machine);
+        *self.link.borrow_mut() = Some(Rc::new(link));
+        self.reply(|machine, out| machine.accept_open(out));
+    }
+
+    /// The users of today have passwords that do not expire; the same password again is fine.
+    fn update_secret(self: &Rc<Self>, update: &UpdateSecret<'_>) {
+        let user = self.user.borrow().clone().unwrap_or_else(|| "".into());
+        let response = [b"\0", user.as_bytes(), b"\0", update.new_secret].concat();
+        let client_properties = leveret_amqp::table::RawTable::EMPTY;
+        let again = StartOk { client_properties, mechanism: "PLAIN", response: &response, locale: "en_US" };
+        match login::check(&again, self.peer) {
+            Ok(_) => self.reply(|machine, out| machine.accept_secret(out)),
+            Err(_) => {
+                let text = "New secret was refused by one of the backends";
+                self.refuse(0, &ProtocolError::new(ReplyCode::NotAllowed, text).blame(update));
+            }
+        }
+    }
+
+    // ---- channels
+
+    fn channel(&self, number: u16) -> Option<Rc<Channel>> {
+        if let Some(recent) = &*self.recent.borrow()
+            && recent.number == number
+        {
+            return Some(recent.clone());
+        }
+        let channel = self.channels.borrow().get(&number).cloned();
+        *self.recent.borrow_mut() = channel.clone();
+        channel
+    }
+
+    fn open_channel(&self, number: u16) {
+        let Some(link) = self.link.borrow().clone() else { return };
+        self.channels.borrow_mut().insert(number, Channel::open(link, number));
+        self.reply(|machine, out| machine.accept_channel(number, out));
+    }
+
+    fn close_channel(&self, number: u16) {
+        self.recent.replace(None);
+        let channel = self.channels.borrow_mut().remove(&number);
+        if let Some(channel) = channel {
+            channel.close();
+        }
+    }
+
+    // ---- the end
+
+    /// Gives back all that the client holds: what its channels have not settled, its consumers, its exclusive queues.
+    fn clean_up(&self) {
+        self.recent.replace(None);
+        let channels = self.channels.take();
+        let mut channels: Vec<_> = channels.into_values().collect();
+        channels.sort_unstable_by_key(|channel| channel.number);
+        channels.iter().for_each(|channel| channel.close());
+        let has_queues = !self.shard.topology.borrow().exclusive_queues(self.id).is_empty();
+        let link = self.link.borrow().clone();
+        if let Some(link) = link.filter(|_| has_queues) {
+            // Questions are asked by channels: this one lives for one question.
+            let asker = Channel::open(link, 0);
+            let _ = asker.ask_owner(Action::ConnectionEnded);
+            asker.close();
+        }
+    }
+
+    /// connection.close is on its way: what the client holds goes back, and it has a while to say close-ok.
+    fn after_close_sent(self: &Rc<Self>) {
+        self.clean_up();
+        self.cut_off_later();
+    }
+
+    fn cut_off_later(&self) {
+        let interval = Duration::from_secs(self.machine.borrow().negotiated().heartbeat.into());
+        let patience = match self.machine.borrow().reads_no_more() {
+            true => FAREWELL,
+            false if interval.is_zero() => CLOSE_OK_TIMEOUT,
+            false => interval.min(CLOSE_OK_TIMEOUT),
+        };
+        self.cut_off_after(patience);
+    }
+
+    /// Ends the socket later, if it still exists then.
+    fn cut_off_after(&self, patience: Duration) {
+        let stream = Rc::downgrade(&self.stream);
+        let _ = runtime::spawn(move || {
+            runtime::sleep(patience);
+            if let Some(stream) = stream.upgrade() {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        });
+    }
+}
+
+impl Client for Connection {
+    fn tick(&self) {
+        let Some(mut heartbeat) = self.heartbeat.get() else { return };
+        let now = runtime::time::now();
+        match heartbeat.look(now, || self.output.take_sent(), || self.received.replace(false)) {
+            Due::Nothing => {}
+            Due::Send => self.output.write(write_heartbeat),
+            Due::GiveUp => {
+                log::warn!("connection {}: missed heartbeats from client", self.peer);
+                self.heartbeat.set(None);
+                let _ = self.stream.shutdown(Shutdown::Both);
+                return;
+            }
+        }
+        self.heartbeat.set(Some(heartbeat));
+    }
+
+    fn shut_down(self: Rc<Self>) {
+        let text = "broker forced connection closure with reason 'shutdown'";
+        let error = ProtocolError::new(ReplyCode::ConnectionForced, text);
+        if self.machine.borrow().is_running() {
+            self.reply(|machine, out| machine.close_connection(&error, out));
+            self.cut_off_after(FAREWELL);
+        } else {
+            let _ = self.stream.shutdown(Shutdown::Both);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! basic.qos, consume, cancel and get.
+
+use std::rc::Rc;
+
+use leveret_amqp::error::ProtocolError;
+use leveret_amqp::frame::write_content;
+use leveret_amqp::method::basic;
+use leveret_amqp::properties::Properties;
+use leveret_amqp::reply::ReplyCode;
+use leveret_core::Error;
+use leveret_core::error::{Reason, Resource, ResourceKind};
+use leveret_core::ledger::Unsettled;
+use leveret_core::queue::{ConsumerSpec, Got};
+use leveret_core::topology::QueueRecord;
+use leveret_core::value::Arguments;
+use leveret_runtime as runtime;
+
+use super::channel::{Channel, Consumer, Outcome, WINDOW, not_implemented};
+use super::declare::{saturate, unexpected};
+use super::errors::explain;
+use super::reply_to;
+use super::values::arguments;
+use crate::shard::address::{QueueAddress, Reply};
+use crate::shard::queues::Command;
+
+impl Channel {
+    /// "global=false: limit for each consumer started later on this channel. global=true: one limit for the whole channel."
+    pub(super) fn qos(&self, it: &basic::Qos) -> Outcome {
+        if it.prefetch_size != 0 {
+            return Err(not_implemented(&format!("prefetch_size!=0 ({})", it.prefetch_size)));
+        }
+        if it.global {
+            self.ledger.borrow_mut().set_channel_prefetch(it.prefetch_count.into());
+            self.resume_paused();
+        } else {
+            self.prefetch.set(it.prefetch_count.into());
+        }
+        self.send(&basic::QosOk {});
+        Ok(())
+    }
+
+    pub(super) fn consume(self: &Rc<Self>, it: &basic::Consume<'_>) -> Outcome {
+        if it.queue == reply_to::PSEUDO_QUEUE {
+            return self.consume_replies(it);
+        }
+        let record = self.queue(it.queue)?;
+        let tag = self.new_tag(it.consumer_tag)?;
+        let arguments = arguments(&it.arguments);
+        let priority = self.priority(&arguments, &record)?;
+        let id = self.link.shard.next_consumer();
+        let consumer = Consumer::new(id, &tag, QueueAddress::of(&record), it.no_ack);
+        let spec = ConsumerSpec {
+            id,
+            no_ack: it.no_ack,
+            exclusive: it.exclusive,
+            prefetch: self.prefetch.get(),
+            priority,
+            window_bytes: WINDOW,
+        };
+        self.tags.borrow_mut().insert(tag.clone(), consumer.clone());
+        self.consumers.borrow_mut().insert(id, consumer.clone());
+        self.consume_ok.replace((!it.nowait).then(|| tag.clone()));
+        let reply = self.ask_queue(consumer.queue, |ticket| Command::Consume { spec, ticket });
+        self.consume_ok.replace(None);
+        match reply {
+            Ok(Reply::Done) => Ok(()),
+            refused => {
+                self.tags.borrow_mut().remove(&tag);
+                self.consumers.borrow_mut().remove(&id);
+                Err(refused.err().unwrap_or_else(|| self.gone(&record.name)))
+            }
+        }
+    }
+
+    /// "Empty consumer tag: `amq.ctag-` + random."
+    pub(super) fn new_tag(&self, tag: &str) -> Result<Box<str>, ProtocolError> {
+        if tag.is_empty() {
+            return Ok(format!("amq.ctag-{}", random_name()).into());
+        }
+        let taken = self.tags.borrow().contains_key(tag) || self.reply_consumer.borrow().as_deref() == Some(tag);
+        match taken {
+            true => {
+                Err(ProtocolError::new(ReplyCode::NotAllowed, format_args!("attempt to reuse consumer tag '{tag}'")))
+            }
+            false => Ok(tag.into()),
+        }
+    }
+
+    fn priority(&self, arguments: &Arguments, record: &QueueRecord) -> Result<i64, ProtocolError> {
+        let Some(value) = arguments.get("x-priority") else { return Ok(0) };
+        value.as_int().ok_or_else(|| {
+            let (vhost, name) = (self.link.vhost_name.clone(), record.name.clone());
+            let queue = Resource { kind: ResourceKind::Queue, vhost, name };
+            let reason = Reason::ExpectedInteger(value.type_name());
+            explain(&Error::InvalidArgument { argument: "x-priority".into(), queue, reason })
+        })
+    }
+
+    pub(super) fn cancel(&self, it: &basic::Cancel<'_>) -> Outcome {
+        let consumer = self.tags.borrow().get(it.consumer_tag).cloned();
+        if let Some(consumer) = consumer {
+            // Deliveries that are on their way still count; the answer comes after the last of them.
+            self.ask_queue(consumer.queue, |ticket| Command::Cancel { consumer: consumer.id, ticket })?;
+            self.tags.borrow_mut().remove(it.consumer_tag);
+            self.consumers.borrow_mut().remove(&consumer.id);
+        } else if self.reply_consumer.borrow().as_deref() == Some(it.consumer_tag) {
+            self.reply_consumer.replace(None);
+        }
+        self.send_unless(it.nowait, &basic::CancelOk { consumer_tag: it.consumer_tag });
+        Ok(())
+    }
+
+    pub(super) fn get(&self, it: &basic::Get<'_>) -> Outcome {
+        if it.queue.starts_with(reply_to::PSEUDO_QUEUE) {
+            return Err(not_implemented("basic.get on a reply-to pseudo queue"));
+        }
+        let record = self.queue(it.queue)?;
+        let queue = QueueAddress::of(&record);
+        match self.ask_queue(queue, |ticket| Command::Get { no_ack: it.no_ack, ticket })? {
+            Reply::Got(Some(got)) => {
+                self.send_got(queue, &got, it.no_ack);
+                Ok(())
+            }
+            Reply::Got(None) => {
+                self.send(&basic::GetEmpty {});
+                Ok(())
+            }
+            Reply::Gone => Err(self.gone(&record.name)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn send_got(&self, queue: QueueAddress, got: &Got, no_ack: bool) {
+        let QueueAddress { shard, queue } = queue;
+        let delivery = &got.delivery;
+        let mut ledger = self.ledger.borrow_mut();
+        let delivery_tag = match no_ack {
+            true => ledger.deliver_settled(),
+            false => ledger.deliver(Unsettled { queue, shard, seq: delivery.seq, consumer: None }),
+        };
+        drop(ledger);
+        let message = &delivery.message;
+        let method = basic::GetOk {
+            delivery_tag,
+            redelivered: delivery.redelivered,
+            exchange: message.exchange_name(),
+            routing_key: message.routing_key_text(),
+            message_count: saturate(got.remaining),
+        };
+        let (number, frame_max) = (self.number, self.link.frame_max);
+        // The bytes were checked when the message came in.
+        let Ok(properties) = Properties::parse(message.properties()) else { return };
+        self.link.output.write(|out| {
+            write_content(out, number, frame_max, &method, &properties, message.body());
+        });
+    }
+}
+
+/// 22 characters of url-safe base64: 128 random bits.
+pub(super) fn random_name() -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bytes = [0; 16];
+    runtime::random::fill(&mut bytes);
+    let number = u128::from_be_bytes(bytes);
+    (0..22).map(|at| char::from(ALPHABET[(number >> (6 * at)) as usize & 63])).collect()
+}

@@ -1,0 +1,189 @@
+//! Exchange and queue methods: asked of the topology's owner, answered when every shard knows.
+
+use std::rc::Rc;
+
+use leveret_amqp::error::ProtocolError;
+use leveret_amqp::method::{exchange, queue};
+use leveret_amqp::reply::ReplyCode;
+use leveret_core::Name;
+use leveret_core::queue::settings::ACCEPTED_WITHOUT_EFFECT;
+use leveret_core::topology::{BindingEnd, clean_name};
+use leveret_core::value::Arguments;
+use leveret_runtime as runtime;
+
+use super::channel::{Channel, Outcome};
+use super::reply_to;
+use super::values::arguments;
+use crate::shard::address::{QueueAddress, Reply};
+use crate::shard::metadata::Action;
+use crate::shard::queues::Command;
+
+impl Channel {
+    pub(super) fn exchange_declare(&self, it: &exchange::Declare<'_>) -> Outcome {
+        self.ask_owner(Action::DeclareExchange {
+            name: it.exchange.into(),
+            kind: it.kind.into(),
+            passive: it.passive,
+            durable: it.durable,
+            auto_delete: it.auto_delete,
+            internal: it.internal,
+            arguments: arguments(&it.arguments),
+        })?;
+        self.send_unless(it.nowait, &exchange::DeclareOk {});
+        Ok(())
+    }
+
+    pub(super) fn exchange_delete(&self, it: &exchange::Delete<'_>) -> Outcome {
+        self.ask_owner(Action::DeleteExchange { name: it.exchange.into(), if_unused: it.if_unused })?;
+        self.send_unless(it.nowait, &exchange::DeleteOk {});
+        Ok(())
+    }
+
+    pub(super) fn exchange_bind(&self, it: &exchange::Bind<'_>) -> Outcome {
+        self.ask_owner(Action::Bind {
+            source: it.source.into(),
+            destination: BindingEnd::Exchange(it.destination.into()),
+            key: it.routing_key.into(),
+            arguments: arguments(&it.arguments),
+        })?;
+        self.send_unless(it.nowait, &exchange::BindOk {});
+        Ok(())
+    }
+
+    pub(super) fn exchange_unbind(&self, it: &exchange::Unbind<'_>) -> Outcome {
+        self.ask_owner(Action::Unbind {
+            source: it.source.into(),
+            destination: BindingEnd::Exchange(it.destination.into()),
+            key: it.routing_key.into(),
+            arguments: arguments(&it.arguments),
+        })?;
+        self.send_unless(it.nowait, &exchange::UnbindOk {});
+        Ok(())
+    }
+
+    pub(super) fn queue_declare(self: &Rc<Self>, it: &queue::Declare<'_>) -> Outcome {
+        if let Some(name) = reply_to::pseudo_queue(it.queue) {
+            return self.declare_pseudo_queue(name, it.nowait);
+        }
+        // "Empty queue name in declare": the last one if passive, as for any other use; else one of our making.
+        let name = match it.passive && it.queue.is_empty() {
+            true => self.queue_name("")?,
+            false => it.queue.into(),
+        };
+        let arguments = arguments(&it.arguments);
+        warn_of_idle(it.queue, &arguments);
+        let mut random = [0; 16];
+        runtime::random::fill(&mut random);
+        let reply = self.ask_owner(Action::DeclareQueue {
+            name,
+            passive: it.passive,
+            durable: it.durable,
+            exclusive: it.exclusive,
+            auto_delete: it.auto_delete,
+            arguments,
+            shard: self.link.shard.id,
+            random,
+        })?;
+        let Reply::Queue(record, is_new) = reply else { return Err(unexpected(&reply)) };
+        *self.last_queue.borrow_mut() = Some(record.name.clone());
+        if it.nowait {
+            return Ok(());
+        }
+        let (ready, consumers) = match is_new {
+            true => (0, 0),
+            false => self.counts(QueueAddress::of(&record), &record.name)?,
+        };
+        self.send(&queue::DeclareOk {
+            queue: &record.name,
+            message_count: saturate(ready),
+            consumer_count: saturate(consumers),
+        });
+        Ok(())
+    }
+
+    fn counts(&self, queue: QueueAddress, name: &Name) -> Result<(u64, u64), ProtocolError> {
+        match self.ask_queue(queue, |ticket| Command::Counts { ticket })? {
+            Reply::Counts { ready, consumers } => Ok((ready, consumers)),
+            _ => Err(self.gone(name)),
+        }
+    }
+
+    pub(super) fn queue_bind(&self, it: &queue::Bind<'_>) -> Outcome {
+        self.refuse_pseudo_queue(it.queue)?;
+        let (queue, key) = self.binding_names(it.queue, it.routing_key)?;
+        self.ask_owner(Action::Bind {
+            source: it.exchange.into(),
+            destination: BindingEnd::Queue(queue),
+            key,
+            arguments: arguments(&it.arguments),
+        })?;
+        self.send_unless(it.nowait, &queue::BindOk {});
+        Ok(())
+    }
+
+    pub(super) fn queue_unbind(&self, it: &queue::Unbind<'_>) -> Outcome {
+        self.refuse_pseudo_queue(it.queue)?;
+        let (queue, key) = self.binding_names(it.queue, it.routing_key)?;
+        self.ask_owner(Action::Unbind {
+            source: it.exchange.into(),
+            destination: BindingEnd::Queue(queue),
+            key,
+            arguments: arguments(&it.arguments),
+        })?;
+        self.send(&queue::UnbindOk {});
+        Ok(())
+    }
+
+    /// "In bind/unbind an empty routing key together with an empty queue name also becomes that queue name."
+    fn binding_names(&self, queue: &str, key: &str) -> Result<(Name, Name), ProtocolError> {
+        let name = self.queue_name(queue)?;
+        let key = if queue.is_empty() && key.is_empty() { name.clone() } else { key.into() };
+        Ok((name, key))
+    }
+
+    pub(super) fn queue_purge(&self, it: &queue::Purge<'_>) -> Outcome {
+        let record = self.queue(it.queue)?;
+        let reply = self.ask_queue(QueueAddress::of(&record), |ticket| Command::Purge { ticket })?;
+        let Reply::Count(count) = reply else { return Err(self.gone(&record.name)) };
+        self.send_unless(it.nowait, &queue::PurgeOk { message_count: saturate(count) });
+        Ok(())
+    }
+
+    pub(super) fn queue_delete(&self, it: &queue::Delete<'_>) -> Outcome {
+        let name = self.queue_name(it.queue)?;
+        let count = self.delete(&name, it.if_unused, it.if_empty)?;
+        self.send_unless(it.nowait, &queue::DeleteOk { message_count: saturate(count) });
+        Ok(())
+    }
+
+    /// Ends the queue on its shard, where alone the conditions can be checked, and then everywhere.
+    fn delete(&self, name: &str, if_unused: bool, if_empty: bool) -> Result<u64, ProtocolError> {
+        let (vhost, connection) = (self.link.vhost, self.link.connection);
+        let topology = self.link.shard.topology.borrow();
+        let found = topology.delete_queue(vhost, name, connection).map_err(|error| super::errors::explain(&error))?;
+        let record = found.and_then(|_| topology.queue(vhost, &clean_name(name), connection).ok().cloned());
+        drop(topology);
+        let Some(record) = record else { return Ok(0) }; // "idempotent"
+        let delete = |ticket| Command::Delete { if_unused, if_empty, ticket };
+        let reply = self.ask_queue(QueueAddress::of(&record), delete)?;
+        let count = if let Reply::Count(count) = reply { count } else { 0 };
+        self.ask_owner(Action::QueueEnded { queue: record.id, reply: Reply::Done })?;
+        Ok(count)
+    }
+}
+
+/// Says once a declare which of its arguments do nothing here.
+fn warn_of_idle(queue: &str, arguments: &Arguments) {
+    for (name, _) in arguments.iter().filter(|(name, _)| ACCEPTED_WITHOUT_EFFECT.contains(name)) {
+        log::warn!("queue '{queue}' is declared with '{name}', which is accepted but has no effect");
+    }
+}
+
+/// Counts are 32 bits on the wire.
+pub(super) fn saturate(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+pub(super) fn unexpected(reply: &Reply) -> ProtocolError {
+    ProtocolError::new(ReplyCode::InternalError, format_args!("unexpected answer {reply:?}"))
+}

@@ -1,0 +1,63 @@
+//! Accepting AMQP connections, and handing each to the shard that has the fewest.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leveret_amqp::server::{Limits, Settings};
+use leveret_runtime as runtime;
+use runtime::JoinHandle;
+use runtime::net::{ServerHandle, StreamServer};
+
+use super::connection;
+use super::login::MECHANISMS;
+use super::server_properties::server_properties;
+
+/// What the broker tells every client in the handshake.
+pub fn settings() -> Arc<Settings> {
+    Arc::new(Settings {
+        server_properties: server_properties(),
+        mechanisms: MECHANISMS.into(),
+        limits: Limits::default(),
+    })
+}
+
+/// One address that the broker listens on.
+pub struct Listener {
+    handle: ServerHandle,
+    _serving: JoinHandle<()>,
+}
+
+impl Listener {
+    /// Listens on `addr` and serves whoever connects, on all shards.
+    ///
+    /// # Errors
+    /// The address cannot be bound; the text says which.
+    pub fn bind(addr: SocketAddr, settings: Arc<Settings>) -> io::Result<Listener> {
+        let bound = StreamServer::builder().shards(runtime::shard_count()).end_input_on_stop(false).bind(addr);
+        let server = bound.map_err(|error| {
+            let hint = "stop whatever uses it, or choose another with --amqp";
+            io::Error::new(error.kind(), format!("cannot listen for AMQP on {addr}: {error}; {hint}"))
+        })?;
+        let handle = server.handle();
+        let serve = move || {
+            let served = server.serve(move |stream, peer| connection::serve(stream, peer, settings.clone()));
+            if let Err(error) = served {
+                log::error!("no more connections are accepted on {addr}: {error}");
+            }
+        };
+        let serving = runtime::Builder::new().name(format!("amqp {addr}")).spawn(serve)?;
+        Ok(Listener { handle, _serving: serving })
+    }
+
+    /// The address, with the port that was taken.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.handle.local_addr()
+    }
+
+    /// Accepts no more, and waits until all connections have ended, at most `limit`; answers how many had to be killed.
+    pub fn stop(&self, limit: Duration) -> usize {
+        self.handle.stop(limit)
+    }
+}

@@ -1,0 +1,24 @@
+//! AMQP 0-9-1: from connections and channels to queues, and back.
+//!
+//! ```text
+//!   listener ─ connection (the coroutine: bytes in, events, heartbeats, close)
+//!                  ├─ output (frames out, written once a turn)
+//!                  └─ channel ─ publish, consume, settle, declare (methods in) ─ deliver (effects out)
+//! ```
+
+pub mod channel;
+pub mod connection;
+mod consume;
+pub mod dead_letter;
+mod declare;
+mod errors;
+mod heartbeat;
+pub mod listener;
+mod login;
+mod output;
+mod publish;
+mod reply_to;
+mod server_properties;
+mod settle;
+mod transaction;
+mod values;

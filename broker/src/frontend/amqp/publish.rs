@@ -1,0 +1,289 @@
+//! basic.publish: checks in RabbitMQ's order, one immutable message, routed on this shard's replica.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leveret_amqp::error::ProtocolError;
+use leveret_amqp::frame::write_content;
+use leveret_amqp::method::basic;
+use leveret_amqp::properties::{BasicProperties, Properties};
+use leveret_amqp::reply::ReplyCode;
+use leveret_amqp::server::Publish;
+use leveret_amqp::table::RawTable;
+use leveret_amqp::value::FieldValue;
+use leveret_core::exchange::Destination;
+use leveret_core::message::Message;
+use leveret_core::queue::settings::TIME_LIMIT_MS;
+use leveret_core::topology::Publish as Route;
+
+use super::channel::{Channel, Mode, Outcome, not_implemented};
+use super::errors::explain;
+use super::reply_to;
+use super::transaction::hold;
+use super::values::arguments;
+use crate::shard::address::QueueAddress;
+use crate::shard::queues::Command;
+
+/// Buffers that a channel keeps from one publish to the next.
+#[derive(Default)]
+pub(super) struct Scratch {
+    destinations: Vec<Destination>,
+}
+
+/// What the broker reads in a message's properties.
+#[derive(Default)]
+struct Reading {
+    expiration_ms: Option<u64>,
+    cc: Vec<Box<str>>,
+    bcc: Vec<Box<str>>,
+    /// Bytes to store instead of the client's, if something had to change.
+    rewritten: Option<Vec<u8>>,
+}
+
+impl Channel {
+    pub(super) fn publish(self: &Rc<Self>, publish: &Publish<'_>) -> Outcome {
+        self.publish_checked(publish).map_err(|error| error.blame_ids(60, 40))
+    }
+
+    fn publish_checked(self: &Rc<Self>, publish: &Publish<'_>) -> Outcome {
+        if publish.immediate {
+            return Err(not_implemented("immediate=true"));
+        }
+        let shard = &self.link.shard;
+        shard.topology.borrow().check_publish(self.link.vhost, &publish.exchange).map_err(|error| explain(&error))?;
+        let reading = self.read_properties(&publish.properties)?;
+        if let Mode::Transactional(transaction) = &mut *self.mode.borrow_mut() {
+            transaction.publish(hold(publish));
+            return Ok(());
+        }
+        self.route_and_hand_out_read(publish, &reading)
+    }
+
+    /// Carries out a publish that was checked before.
+    pub(super) fn route_and_hand_out(self: &Rc<Self>, publish: &Publish<'_>) -> Outcome {
+        let reading = self.read_properties(&publish.properties)?;
+        self.route_and_hand_out_read(publish, &reading)
+    }
+
+    fn route_and_hand_out_read(self: &Rc<Self>, publish: &Publish<'_>, reading: &Reading) -> Outcome {
+        let shard = &self.link.shard;
+        if publish.exchange.is_empty()
+            && let Some(to) = reply_to::address(&publish.routing_key)
+        {
+            let message = build(publish, reading);
+            shard.deliver_reply(to, &message);
+            self.number_publish(0);
+            return Ok(());
+        }
+        let mut scratch = self.scratch.take();
+        let routed = self.route(publish, reading, &mut scratch.destinations);
+        if routed.is_ok() {
+            self.hand_out(publish, reading, &scratch.destinations);
+        }
+        self.scratch.replace(scratch);
+        routed
+    }
+
+    fn route(&self, publish: &Publish<'_>, reading: &Reading, destinations: &mut Vec<Destination>) -> Outcome {
+        let shard = &self.link.shard;
+        let topology = shard.topology.borrow();
+        let headers = match topology.needs_headers(self.link.vhost, &publish.exchange) {
+            true => publish.properties.headers().map(|headers| arguments(&headers)),
+            false => None,
+        };
+        let more_keys: Vec<Box<str>> = match reading.bcc.is_empty() {
+            true => reading.cc.clone(),
+            false => reading.cc.iter().chain(&reading.bcc).cloned().collect(),
+        };
+        let route = Route {
+            exchange: &publish.exchange,
+            routing_key: &publish.routing_key,
+            more_keys: &more_keys,
+            headers: headers.as_ref(),
+        };
+        destinations.clear();
+        let mut router = shard.router.borrow_mut();
+        let found = router.route(&topology, self.link.vhost, &route).map_err(|error| explain(&error))?;
+        destinations.extend_from_slice(found);
+        Ok(())
+    }
+
+    fn hand_out(self: &Rc<Self>, publish: &Publish<'_>, reading: &Reading, destinations: &[Destination]) {
+        if destinations.is_empty() && publish.mandatory {
+            self.send_back(publish, reading); // "Return is sent before the confirm of the same message"
+        }
+        let number = self.number_publish(destinations.len());
+        let Some((last, others)) = destinations.split_last() else { return };
+        let message = build(publish, reading);
+        for destination in others {
+            self.give(*destination, message.clone(), number);
+        }
+        self.give(*last, message, number);
+    }
+
+    /// Takes the next number of a confirming channel; the publish waits for so many queues.
+    fn number_publish(self: &Rc<Self>, queues: usize) -> Option<u64> {
+        let mut mode = self.mode.borrow_mut();
+        let Mode::Confirming(confirms) = &mut *mode else { return None };
+        let number = confirms.next(u32::try_from(queues).unwrap_or(u32::MAX));
+        drop(mode);
+        if queues == 0 {
+            self.list_confirms();
+        }
+        Some(number)
+    }
+
+    fn give(self: &Rc<Self>, to: Destination, message: Arc<Message>, number: Option<u64>) {
+        let shard = &self.link.shard;
+        if to.shard != shard.id {
+            let queue = QueueAddress { shard: to.shard, queue: to.queue };
+            let confirm = number.map(|number| (self.address(), number));
+            return shard.command(queue, Command::Publish { message, confirm });
+        }
+        let accepted = shard.publish_here(to.queue, message);
+        if let Some(number) = number {
+            if let Mode::Confirming(confirms) = &mut *self.mode.borrow_mut() {
+                if accepted { confirms.confirmed(number) } else { confirms.rejected(number) }
+            }
+            self.list_confirms();
+        }
+    }
+
+    fn send_back(&self, publish: &Publish<'_>, reading: &Reading) {
+        let method = basic::Return {
+            reply_code: ReplyCode::NoRoute.code(),
+            reply_text: ReplyCode::NoRoute.name(),
+            exchange: &publish.exchange,
+            routing_key: &publish.routing_key,
+        };
+        let rewritten = reading.rewritten.as_deref().and_then(|raw| Properties::parse(raw).ok());
+        let properties = rewritten.as_ref().unwrap_or(&publish.properties);
+        let (number, frame_max) = (self.number, self.link.frame_max);
+        self.link.output.write(|out| {
+            write_content(out, number, frame_max, &method, properties, &publish.body);
+        });
+    }
+
+    /// Reads and checks what the broker acts on, in RabbitMQ's order.
+    fn read_properties(&self, properties: &Properties<'_>) -> Result<Reading, ProtocolError> {
+        let mut reading = Reading::default();
+        if properties.reply_to() == Some(reply_to::PSEUDO_QUEUE.as_bytes()) {
+            reading.rewritten = Some(self.with_reply_address(properties)?);
+        }
+        if let Some(expiration) = properties.expiration() {
+            reading.expiration_ms = Some(parse_expiration(expiration)?);
+        }
+        if let Some(headers) = properties.headers() {
+            reading.cc = keys_of(&headers, "CC")?;
+            reading.bcc = keys_of(&headers, "BCC")?;
+            if headers.find("BCC").is_some() {
+                reading.rewritten = Some(without_bcc(reading.rewritten.take(), properties));
+            }
+        }
+        if let Some(user) = properties.user_id()
+            && user != self.link.user.as_bytes()
+        {
+            let (sent, actual) = (String::from_utf8_lossy(user), &self.link.user);
+            return Err(precondition(format_args!(
+                "user_id property set to '{sent}' but authenticated user was '{actual}'"
+            )));
+        }
+        Ok(reading)
+    }
+}
+
+fn build(publish: &Publish<'_>, reading: &Reading) -> Arc<Message> {
+    let properties = reading.rewritten.as_deref().unwrap_or(publish.properties.raw());
+    let mut builder = Message::builder(&publish.exchange, &publish.routing_key, properties, publish.body.len());
+    builder
+        .body(&publish.body)
+        .persistent(publish.properties.is_persistent())
+        .priority(publish.properties.priority().unwrap_or(0))
+        .expiration_ms(reading.expiration_ms);
+    if !reading.cc.is_empty() {
+        builder.cc_keys(reading.cc.clone());
+    }
+    if !reading.bcc.is_empty() {
+        builder.bcc_keys(reading.bcc.clone());
+    }
+    builder.build()
+}
+
+/// "BCC is removed from the message before storing."
+fn without_bcc(rewritten: Option<Vec<u8>>, properties: &Properties<'_>) -> Vec<u8> {
+    let before = rewritten.as_deref().and_then(|raw| Properties::parse(raw).ok());
+    let mut basic = BasicProperties::from(before.as_ref().unwrap_or(properties));
+    if let Some(headers) = &mut basic.headers {
+        headers.remove("BCC");
+    }
+    basic.encode().into_raw()
+}
+
+/// The strings of CC or BCC; "non-string members are ignored", anything but an array is refused.
+fn keys_of(headers: &RawTable<'_>, name: &str) -> Result<Vec<Box<str>>, ProtocolError> {
+    let Some(value) = headers.find(name) else { return Ok(Vec::new()) };
+    match value.decode() {
+        FieldValue::Array(keys) => Ok(keys.iter().filter_map(FieldValue::as_str).map(Box::from).collect()),
+        other => Err(precondition(format_args!(
+            "invalid message: {{unacceptable_type_in_header,\"{name}\",{}}}",
+            other.type_name()
+        ))),
+    }
+}
+
+/// Digits, 0 to ten years; the reasons are Erlang's.
+fn parse_expiration(text: &[u8]) -> Result<u64, ProtocolError> {
+    let shown = String::from_utf8_lossy(text);
+    let refuse =
+        |reason: std::fmt::Arguments<'_>| Err(precondition(format_args!("invalid expiration '{shown}': {reason}")));
+    let (negative, digits) = match shown.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, shown.strip_prefix('+').unwrap_or(&shown)),
+    };
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let (number, rest) = digits.split_at(end);
+    if number.is_empty() {
+        return refuse(format_args!("no_integer"));
+    }
+    if !rest.is_empty() {
+        return refuse(format_args!("{{leftover_string,\"{rest}\"}}"));
+    }
+    let number = number.trim_start_matches('0');
+    if negative && !number.is_empty() {
+        return refuse(format_args!("{{value_negative,-{number}}}"));
+    }
+    match number.parse::<u64>() {
+        Ok(value) if value <= TIME_LIMIT_MS.unsigned_abs() => Ok(value),
+        _ if number.is_empty() => Ok(0),
+        _ => refuse(format_args!("{{value_too_large,{number}}}")),
+    }
+}
+
+pub(super) fn precondition(explanation: std::fmt::Arguments<'_>) -> ProtocolError {
+    ProtocolError::new(ReplyCode::PreconditionFailed, explanation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expirations_are_digits_up_to_ten_years() {
+        let check = |text: &str, expected: Result<u64, &str>| {
+            let expected =
+                expected.map_err(|reason| format!("PRECONDITION_FAILED - invalid expiration '{text}': {reason}"));
+            assert_eq!(parse_expiration(text.as_bytes()).map_err(|error| error.text), expected);
+        };
+        check("0", Ok(0));
+        check("000", Ok(0));
+        check("60000", Ok(60_000));
+        check("315360000000", Ok(315_360_000_000));
+        check("315360000001", Err("{value_too_large,315360000001}"));
+        check("99999999999999999999999", Err("{value_too_large,99999999999999999999999}"));
+        check("-10", Err("{value_negative,-10}"));
+        check("", Err("no_integer"));
+        check("foobar", Err("no_integer"));
+        check("10000foobar", Err("{leftover_string,\"foobar\"}"));
+        check("1.5", Err("{leftover_string,\".5\"}"));
+    }
+}

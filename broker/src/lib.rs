@@ -1,0 +1,11 @@
+//! Leveret: an AMQP 0-9-1 broker that RabbitMQ's users can switch to without touching their code.
+//!
+//! This crate composes the others into the one program: [`boot`] starts the runtime's shards, [`shard`] is what each of
+//! them owns, [`frontend`] is what clients speak to. The protocol is in `leveret-amqp`, the model in `leveret-core`, and
+//! everything that waits in `leveret-runtime`.
+
+pub mod boot;
+pub mod cli;
+pub mod config;
+pub mod frontend;
+pub mod shard;

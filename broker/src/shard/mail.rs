@@ -1,0 +1,145 @@
+//! What shards send each other.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leveret_core::message::Message;
+use leveret_core::queue::Delivery;
+use leveret_core::topology::TopologyChange;
+use leveret_core::{ConsumerId, QueueId, ShardId};
+use leveret_runtime as runtime;
+use runtime::mailbox::channel::{Receiver, Sender};
+
+use super::address::{ChannelKey, QueueAddress, Reply, Ticket};
+use super::metadata::Request;
+use super::queues::Command;
+use super::{OWNER, Shard};
+
+/// Mail that a shard has not taken yet, above which publishers to it wait.
+const CONGESTED: usize = 64 * 1024;
+
+/// One item.
+#[derive(Debug)]
+pub enum Mail {
+    /// For a queue of the receiving shard.
+    Queue(QueueId, Command),
+    /// A delivery to a consumer of the receiving shard.
+    Deliver {
+        /// The consumer's channel.
+        channel: ChannelKey,
+        /// Where the message came from.
+        queue: QueueAddress,
+        /// The consumer.
+        consumer: ConsumerId,
+        /// The message.
+        delivery: Box<Delivery>,
+    },
+    /// A message for a channel's reply consumer.
+    DeliverReply(ChannelKey, Arc<Message>),
+    /// A consumer that its queue has dropped.
+    Cancelled(ChannelKey, ConsumerId),
+    /// An answer.
+    Reply(ChannelKey, u64, Box<Reply>),
+    /// A publish was taken (or refused).
+    Confirm(ChannelKey, u64, bool),
+    /// For the owner of the topology.
+    Request(Box<Request>),
+    /// From the owner: change the replica, then say so.
+    Apply(u64, Arc<TopologyChange>),
+    /// To the owner: the change of that number is applied.
+    Applied(u64),
+}
+
+/// Outgoing mail, piled up during a turn.
+pub struct Post {
+    senders: Vec<Sender<Mail>>,
+    piles: Vec<RefCell<Vec<Mail>>>,
+    /// Whether any pile holds something.
+    waiting: Cell<bool>,
+    congested: Cell<bool>,
+}
+
+impl Post {
+    pub(super) fn new(senders: Vec<Sender<Mail>>) -> Post {
+        let piles = senders.iter().map(|_| RefCell::default()).collect();
+        Post { senders, piles, waiting: Cell::new(false), congested: Cell::new(false) }
+    }
+
+    pub(super) fn shard_count(&self) -> usize {
+        self.senders.len()
+    }
+
+    pub(super) fn send(&self, to: ShardId, mail: Mail) {
+        self.piles[usize::from(to.0)].borrow_mut().push(mail);
+        self.waiting.set(true);
+    }
+
+    pub(super) fn flush(&self) {
+        if self.waiting.replace(false) {
+            for (pile, sender) in self.piles.iter().zip(&self.senders) {
+                sender.send_batch(&mut pile.borrow_mut());
+            }
+            self.congested.set(self.is_behind());
+        }
+    }
+
+    pub(super) fn is_congested(&self) -> bool {
+        if self.congested.get() {
+            self.congested.set(self.is_behind());
+        }
+        self.congested.get()
+    }
+
+    fn is_behind(&self) -> bool {
+        self.senders.iter().any(|sender| sender.len() > CONGESTED)
+    }
+}
+
+/// The coroutine that handles a shard's mail until the program ends.
+pub fn serve(shard: &Rc<Shard>, receiver: &Receiver<Mail>) {
+    let mut batch = Vec::new();
+    while let Ok(true) = receiver.receive_batch(&mut batch) {
+        shard.read_clock();
+        batch.drain(..).for_each(|mail| shard.handle(mail));
+    }
+}
+
+impl Shard {
+    fn handle(self: &Rc<Self>, mail: Mail) {
+        match mail {
+            Mail::Queue(queue, command) => self.command_here(queue, command),
+            Mail::Deliver { channel, queue, consumer, delivery } => match self.channel(channel) {
+                Some(channel) => channel.deliver(queue, consumer, *delivery),
+                // The channel closed while the message was on its way: as if it had never left the queue.
+                None => self.command(queue, Command::Decline { consumer, seq: delivery.seq }),
+            },
+            Mail::DeliverReply(key, message) => self.with_channel(key, |channel| channel.deliver_reply(&message)),
+            Mail::Cancelled(key, consumer) => self.with_channel(key, |channel| channel.cancelled(consumer)),
+            Mail::Reply(key, number, reply) => self.with_channel(key, |channel| channel.reply(number, *reply)),
+            Mail::Confirm(key, number, accepted) => self.with_channel(key, |channel| channel.confirm(number, accepted)),
+            Mail::Request(request) => self.serve_request(*request),
+            Mail::Apply(number, change) => {
+                self.apply(&change);
+                self.send(OWNER, Mail::Applied(number));
+            }
+            Mail::Applied(number) => self.note_applied(number),
+        }
+    }
+
+    fn with_channel(&self, key: ChannelKey, f: impl FnOnce(Rc<dyn super::Subscriber>)) {
+        if let Some(channel) = self.channel(key) {
+            f(channel);
+        }
+    }
+
+    /// Answers a question, wherever it came from.
+    pub fn answer(&self, ticket: Ticket, reply: Reply) {
+        let key = ticket.channel.key;
+        if ticket.channel.shard == self.id {
+            self.with_channel(key, |channel| channel.reply(ticket.number, reply));
+        } else {
+            self.send(ticket.channel.shard, Mail::Reply(key, ticket.number, Box::new(reply)));
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! One shard of the broker: its queues, its replica of the topology, its channels, and its mail to the other shards.
+//!
+//! Everything here belongs to one thread and is changed by plain calls that never wait; what is not on this shard is
+//! reached by mail, which is collected during a turn and handed over at its end.
+//!
+//! ```text
+//!   channel --Command--> queue (own shard: a call; else: mail) --Effect--> channel (own shard: a call; else: mail)
+//!   channel --Request--> owner of the topology (shard 0) --Apply--> every shard --Applied--> owner --Reply--> channel
+//! ```
+
+pub mod address;
+pub mod mail;
+pub mod metadata;
+pub mod queues;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use leveret_core::death::Redirect;
+use leveret_core::message::Message;
+use leveret_core::topology::{Router, Topology};
+use leveret_core::{ConnectionId, ConsumerId, FastMap, ShardId, Time};
+use leveret_runtime as runtime;
+
+use crate::config::Config;
+use address::{ChannelKey, Subscriber};
+use mail::{Mail, Post};
+use metadata::Owner;
+use queues::Queues;
+
+/// The owner of the topology.
+pub const OWNER: ShardId = ShardId(0);
+
+/// Something that collects output during a turn and writes it at the turn's end.
+pub trait AtTurnEnd {
+    /// Writes what was collected. Called once for each time that it was listed; must not wait.
+    fn at_turn_end(self: Rc<Self>);
+}
+
+/// A connection, as its shard sees it.
+pub trait Client {
+    /// Looks after heartbeats; called every [`TICK`]. Must not wait.
+    fn tick(&self);
+    /// Asks the client to go because the broker stops, and cuts it off if it does not. Must not wait.
+    fn shut_down(self: Rc<Self>);
+}
+
+/// How often connections look after their heartbeats: a fraction of the shortest interval's half.
+pub const TICK: Duration = Duration::from_millis(250);
+
+/// See the module's description.
+pub struct Shard {
+    /// Its number.
+    pub id: ShardId,
+    /// What the program was started with.
+    pub config: Arc<Config>,
+    /// This shard's copy of the topology; on shard 0 the owner's.
+    pub topology: RefCell<Topology>,
+    /// Routes this shard's publishes.
+    pub router: RefCell<Router>,
+    /// The queues that live here.
+    pub queues: Queues,
+    owner: Owner,
+    post: Post,
+    channels: RefCell<FastMap<ChannelKey, Rc<dyn Subscriber>>>,
+    clients: RefCell<FastMap<ConnectionId, Rc<dyn Client>>>,
+    turn_end: RefCell<Vec<Rc<dyn AtTurnEnd>>>,
+    /// How a dead-lettered message is written anew; the front-end's, which knows what properties are.
+    pub(crate) rewrite: Rewrite,
+    last_number: Cell<u64>,
+    started: Instant,
+    /// Milliseconds from 1970 to `started`.
+    epoch_ms: u64,
+    now: Cell<Time>,
+}
+
+/// Makes of a dead message the one that is published again.
+pub type Rewrite = fn(&Arc<Message>, &Redirect) -> Arc<Message>;
+
+thread_local! {
+    /// The broker's shards on this thread, by number: one on the real driver, all of them on the simulated one.
+    static SHARDS: RefCell<Vec<Option<Rc<Shard>>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Shard {
+    /// The shard that the caller runs on.
+    ///
+    /// # Panics
+    /// Before [`Shard::install`] ran there.
+    pub fn current() -> Rc<Shard> {
+        let index = runtime::shard_id().index();
+        SHARDS.with_borrow(|shards| shards.get(index).cloned().flatten()).expect("boot installs every shard first")
+    }
+
+    /// Makes the broker's part of the current runtime shard.
+    pub fn install(
+        config: Arc<Config>,
+        senders: Vec<runtime::mailbox::channel::Sender<Mail>>,
+        rewrite: Rewrite,
+    ) -> Rc<Shard> {
+        let index = runtime::shard_id().index();
+        let since_1970 = runtime::time::system_now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let epoch_ms = u64::try_from(since_1970.as_millis()).unwrap_or(0);
+        let shard = Rc::new(Shard {
+            id: shard_number(index),
+            config,
+            topology: RefCell::new(Topology::new()),
+            router: RefCell::new(Router::default()),
+            queues: Queues::default(),
+            owner: Owner::default(),
+            post: Post::new(senders),
+            channels: RefCell::default(),
+            clients: RefCell::default(),
+            turn_end: RefCell::default(),
+            rewrite,
+            last_number: Cell::new(0),
+            started: runtime::time::now(),
+            epoch_ms,
+            now: Cell::new(Time(epoch_ms)),
+        });
+        SHARDS.with_borrow_mut(|shards| {
+            shards.resize_with(shards.len().max(index + 1), || None);
+            shards[index] = Some(shard.clone());
+        });
+        let at_end = Rc::downgrade(&shard);
+        runtime::on_turn_end(move || {
+            if let Some(shard) = at_end.upgrade() {
+                shard.end_turn();
+            }
+        });
+        shard
+    }
+
+    /// Forgets the current runtime shard's part, so that its connections and queues can go.
+    pub fn uninstall() {
+        let index = runtime::shard_id().index();
+        let shard = SHARDS.with_borrow_mut(|shards| shards.get_mut(index).and_then(Option::take));
+        if let Some(shard) = shard {
+            shard.queues.clear();
+            shard.channels.borrow_mut().clear();
+            shard.clients.borrow_mut().clear();
+        }
+    }
+
+    /// How many shards the broker has.
+    pub fn count(&self) -> usize {
+        self.post.shard_count()
+    }
+
+    /// A number that no other thing of any shard has.
+    pub fn next_number(&self) -> u64 {
+        let number = self.last_number.get() + 1;
+        self.last_number.set(number);
+        u64::from(self.id.0) << 48 | number
+    }
+
+    /// A fresh connection's number.
+    pub fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.next_number())
+    }
+
+    /// A fresh consumer's number.
+    pub fn next_consumer(&self) -> ConsumerId {
+        ConsumerId(self.next_number())
+    }
+
+    // ---- channels
+
+    /// Makes a channel reachable from queues.
+    pub fn add_channel(&self, channel: Rc<dyn Subscriber>) {
+        self.channels.borrow_mut().insert(channel.key(), channel);
+    }
+
+    /// Makes it unreachable: what still comes for it goes back.
+    pub fn remove_channel(&self, key: ChannelKey) {
+        self.channels.borrow_mut().remove(&key);
+    }
+
+    /// The channel of that key, if it is still there.
+    pub fn channel(&self, key: ChannelKey) -> Option<Rc<dyn Subscriber>> {
+        self.channels.borrow().get(&key).cloned()
+    }
+
+    // ---- connections
+
+    /// Lists a connection until [`Shard::remove_client`].
+    pub fn add_client(&self, id: ConnectionId, client: Rc<dyn Client>) {
+        self.clients.borrow_mut().insert(id, client);
+    }
+
+    /// The connection has ended.
+    pub fn remove_client(&self, id: ConnectionId) {
+        let client = self.clients.borrow_mut().remove(&id);
+        drop(client); // not under the borrow
+    }
+
+    /// How many connections there are.
+    pub fn client_count(&self) -> usize {
+        self.clients.borrow().len()
+    }
+
+    /// The connections as of now, oldest first.
+    fn clients(&self) -> Vec<Rc<dyn Client>> {
+        let clients = self.clients.borrow();
+        let mut clients: Vec<_> = clients.iter().map(|(id, client)| (*id, client.clone())).collect();
+        clients.sort_unstable_by_key(|(id, _)| *id);
+        clients.into_iter().map(|(_, client)| client).collect()
+    }
+
+    /// The coroutine that lets connections look after their heartbeats, until the program ends.
+    pub fn tick_for_ever(&self) {
+        loop {
+            runtime::sleep(TICK);
+            self.clients().iter().for_each(|client| client.tick());
+        }
+    }
+
+    /// Asks every connection to go.
+    pub fn shut_down_clients(&self) {
+        self.clients().into_iter().for_each(|client| client.shut_down());
+    }
+
+    // ---- turns
+
+    /// Has `item` write its output at the end of this turn.
+    pub fn at_turn_end(&self, item: Rc<dyn AtTurnEnd>) {
+        self.turn_end.borrow_mut().push(item);
+    }
+
+    fn end_turn(&self) {
+        // A channel's confirms make its connection's output due in the same turn.
+        while !self.turn_end.borrow().is_empty() {
+            let items = std::mem::take(&mut *self.turn_end.borrow_mut());
+            items.into_iter().for_each(|item| item.at_turn_end());
+        }
+        self.post.flush();
+    }
+
+    /// Puts mail for another shard on the pile that goes out at the end of the turn.
+    pub fn send(&self, to: ShardId, mail: Mail) {
+        self.post.send(to, mail);
+    }
+
+    /// Whether some other shard is so far behind with our mail that publishers should wait.
+    pub fn is_congested(&self) -> bool {
+        self.post.is_congested()
+    }
+
+    // ---- time
+
+    /// Reads the clock; for whoever begins a batch of work.
+    pub fn read_clock(&self) {
+        let elapsed = runtime::time::now().saturating_duration_since(self.started);
+        self.now.set(Time(self.epoch_ms).plus_ms(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)));
+    }
+
+    /// Milliseconds since 1970, as of the last [`Shard::read_clock`]: the wall clock of the start, advanced by the monotonic one,
+    /// so that it never jumps.
+    pub fn now(&self) -> Time {
+        self.now.get()
+    }
+}
+
+/// A runtime shard's number as the core writes it.
+pub fn shard_number(index: usize) -> ShardId {
+    ShardId(u16::try_from(index).expect("the runtime has at most 1,024 shards"))
+}

@@ -1,0 +1,484 @@
+//! The queues that live on a shard: commands in, effects carried out.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leveret_core::death::{DeathReason, Redirect, redirect};
+use leveret_core::exchange::Destination;
+use leveret_core::message::Message;
+use leveret_core::queue::{ConsumerSpec, Delivery, Effect, Published, Queue, Settlement};
+use leveret_core::topology::{Publish as Route, QueueRecord};
+use leveret_core::{ConnectionId, ConsumerId, Error, FastMap, Name, QueueId, Seq, Time, VhostId};
+use leveret_runtime::sync::Event;
+
+use super::Shard;
+use super::address::{ChannelAddress, QueueAddress, Reply, Subscriber, Ticket};
+use super::mail::Mail;
+use super::metadata::{Action, Request};
+
+/// What a channel asks of a queue.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields are those of the queue's calls in leveret-core")]
+pub enum Command {
+    /// Take a message; if `confirm` is given, tell that channel about that publish.
+    Publish {
+        message: Arc<Message>,
+        confirm: Option<(ChannelAddress, u64)>,
+    },
+    Consume {
+        spec: ConsumerSpec,
+        ticket: Ticket,
+    },
+    Cancel {
+        consumer: ConsumerId,
+        ticket: Ticket,
+    },
+    Get {
+        no_ack: bool,
+        ticket: Ticket,
+    },
+    Settle {
+        seqs: Seqs,
+        settlement: Settlement,
+    },
+    Requeue {
+        seqs: Seqs,
+    },
+    Decline {
+        consumer: ConsumerId,
+        seq: Seq,
+    },
+    Resume {
+        consumer: ConsumerId,
+    },
+    Credit {
+        consumer: ConsumerId,
+        bytes: u64,
+    },
+    /// A channel went.
+    Release {
+        consumers: Vec<ConsumerId>,
+        held: Vec<Seq>,
+        ticket: Ticket,
+    },
+    Purge {
+        ticket: Ticket,
+    },
+    Delete {
+        if_unused: bool,
+        if_empty: bool,
+        ticket: Ticket,
+    },
+    Counts {
+        ticket: Ticket,
+    },
+    /// The time has come for something in it.
+    Expire,
+}
+
+/// Places in a queue. Mostly there is one.
+#[derive(Clone, Debug)]
+pub enum Seqs {
+    /// One.
+    One(Seq),
+    /// Several, in order.
+    Many(Vec<Seq>),
+}
+
+impl Seqs {
+    fn as_slice(&self) -> &[Seq] {
+        match self {
+            Seqs::One(seq) => std::slice::from_ref(seq),
+            Seqs::Many(seqs) => seqs,
+        }
+    }
+}
+
+/// A queue with its consumers' addresses.
+struct Home {
+    queue: Queue,
+    vhost: VhostId,
+    consumers: FastMap<ConsumerId, Way>,
+    /// When it is scheduled to look after what expires.
+    due: Option<Time>,
+}
+
+/// Where a consumer's deliveries go.
+enum Way {
+    /// To a channel of this shard, at once.
+    Here(Rc<dyn Subscriber>),
+    /// By mail.
+    There(ChannelAddress),
+}
+
+/// All queues of a shard.
+#[derive(Default)]
+pub struct Queues {
+    homes: RefCell<FastMap<QueueId, Home>>,
+    /// Effects of the call being carried out; its capacity is kept.
+    spare: RefCell<Vec<Effect>>,
+    /// Commands that came up while effects were carried out; they come next, one after the other and not nested, since
+    /// a thousand consumers may decline a message in turn.
+    later: RefCell<VecDeque<(QueueId, Command)>>,
+    /// Effects are being carried out.
+    is_busy: Cell<bool>,
+    /// Queues by when something in them expires, or they do themselves.
+    expiries: RefCell<BTreeSet<(Time, QueueId)>>,
+    /// Set when an earlier one has come first.
+    sooner: Event,
+}
+
+impl Queues {
+    pub(super) fn add(&self, vhost_name: &Name, vhost: VhostId, record: &QueueRecord, now: Time) {
+        let queue = Queue::new(vhost_name, record, now);
+        let mut home = Home { queue, vhost, consumers: FastMap::default(), due: None };
+        self.schedule(record.id, &mut home);
+        self.homes.borrow_mut().insert(record.id, home);
+    }
+
+    /// Keeps the schedule in step with what the queue has to do next.
+    #[inline]
+    fn schedule(&self, id: QueueId, home: &mut Home) {
+        let due = home.queue.next_expiry();
+        if due != home.due {
+            self.reschedule(id, home, due);
+        }
+    }
+
+    #[cold]
+    fn reschedule(&self, id: QueueId, home: &mut Home, due: Option<Time>) {
+        let mut expiries = self.expiries.borrow_mut();
+        if let Some(before) = home.due {
+            expiries.remove(&(before, id));
+        }
+        if let Some(due) = due {
+            expiries.insert((due, id));
+            if expiries.first() == Some(&(due, id)) {
+                self.sooner.set();
+            }
+        }
+        home.due = due;
+    }
+
+    /// Drops all queues, and with them their references to channels.
+    pub(super) fn clear(&self) {
+        self.homes.borrow_mut().clear();
+    }
+}
+
+impl Shard {
+    /// Gives a command to a queue, wherever it lives.
+    pub fn command(self: &Rc<Self>, queue: QueueAddress, command: Command) {
+        if queue.shard == self.id {
+            self.command_here(queue.queue, command);
+        } else {
+            self.send(queue.shard, Mail::Queue(queue.queue, command));
+        }
+    }
+
+    /// Gives a command to a queue in a later turn, even where it lives here.
+    pub fn command_next_turn(&self, queue: QueueAddress, command: Command) {
+        self.send(queue.shard, Mail::Queue(queue.queue, command));
+    }
+
+    pub(super) fn command_here(self: &Rc<Self>, id: QueueId, command: Command) {
+        if self.queues.is_busy.get() {
+            return self.queues.later.borrow_mut().push_back((id, command));
+        }
+        self.command_now(id, command);
+        self.catch_up();
+    }
+
+    /// Does what came up meanwhile.
+    fn catch_up(self: &Rc<Self>) {
+        loop {
+            let Some((id, command)) = self.queues.later.borrow_mut().pop_front() else { return };
+            self.command_now(id, command);
+        }
+    }
+
+    fn command_now(self: &Rc<Self>, id: QueueId, command: Command) {
+        let mut effects = self.queues.spare.take();
+        let mut homes = self.queues.homes.borrow_mut();
+        let Some(home) = homes.get_mut(&id) else {
+            drop(homes);
+            self.queues.spare.replace(effects);
+            return self.command_to_nobody(command);
+        };
+        let outcome = self.execute(home, command, &mut effects);
+        self.queues.schedule(id, home);
+        drop(homes);
+        let deferred = self.answer_first(outcome, &effects);
+        self.carry_out(id, &mut effects, deferred);
+        effects.clear();
+        self.queues.spare.replace(effects);
+    }
+
+    /// The queue is gone, which its users have not heard yet.
+    fn command_to_nobody(&self, command: Command) {
+        match command {
+            Command::Publish { confirm: Some((channel, number)), .. } => self.confirm(channel, number, true),
+            Command::Consume { ticket, .. } | Command::Get { ticket, .. } | Command::Counts { ticket } => {
+                self.answer(ticket, Reply::Gone);
+            }
+            Command::Cancel { ticket, .. } | Command::Release { ticket, .. } => self.answer(ticket, Reply::Done),
+            Command::Purge { ticket } | Command::Delete { ticket, .. } => self.answer(ticket, Reply::Count(0)),
+            _ => {}
+        }
+    }
+
+    /// Makes the call. What it answers is sent before its effects are carried out: consume-ok precedes the first delivery.
+    fn execute(&self, home: &mut Home, command: Command, effects: &mut Vec<Effect>) -> Outcome {
+        let (queue, now) = (&mut home.queue, self.now());
+        match command {
+            Command::Publish { message, confirm } => {
+                let published = queue.publish(message, now, effects);
+                return match confirm {
+                    Some((channel, number)) => Outcome::Confirm(channel, number, published != Published::Rejected),
+                    None => Outcome::None,
+                };
+            }
+            Command::Settle { seqs, settlement } => {
+                for seq in seqs.as_slice() {
+                    queue.settle(*seq, settlement, now, effects);
+                }
+            }
+            Command::Requeue { seqs } => queue.requeue(seqs.as_slice(), now, effects),
+            Command::Decline { consumer, seq } => queue.decline(consumer, seq, now, effects),
+            Command::Resume { consumer } => queue.resume(consumer, now, effects),
+            Command::Credit { consumer, bytes } => queue.credit(consumer, bytes, now, effects),
+            Command::Consume { spec, ticket } => return self.execute_consume(home, spec, ticket, effects),
+            Command::Cancel { consumer, ticket } => {
+                queue.cancel(consumer, now, effects);
+                home.consumers.remove(&consumer);
+                return Outcome::Reply(ticket, Reply::Done);
+            }
+            Command::Release { consumers, held, ticket } => {
+                queue.release(&consumers, &held, now, effects);
+                consumers.iter().for_each(|consumer| drop(home.consumers.remove(consumer)));
+                return Outcome::Reply(ticket, Reply::Done);
+            }
+            Command::Get { no_ack, ticket } => return reply(ticket, queue.get(no_ack, now, effects).map(Reply::Got)),
+            Command::Purge { ticket } => return Outcome::Reply(ticket, Reply::Count(queue.purge(effects))),
+            Command::Delete { if_unused, if_empty, ticket } => {
+                return reply(ticket, queue.delete(if_unused, if_empty, effects).map(Reply::Count));
+            }
+            Command::Expire => queue.expire(now, effects),
+            Command::Counts { ticket } => {
+                queue.touch(now); // "declaring a queue with x-expires restarts its lease"
+                let (ready, consumers) = (queue.ready_count(), queue.consumer_count());
+                return Outcome::Reply(ticket, Reply::Counts { ready, consumers });
+            }
+        }
+        Outcome::None
+    }
+
+    fn execute_consume(
+        &self,
+        home: &mut Home,
+        spec: ConsumerSpec,
+        ticket: Ticket,
+        effects: &mut Vec<Effect>,
+    ) -> Outcome {
+        let consumer = spec.id;
+        if let Err(error) = home.queue.consume(spec, self.now(), effects) {
+            return Outcome::Reply(ticket, Reply::Refused(error));
+        }
+        let route = match self.channel(ticket.channel.key).filter(|_| ticket.channel.shard == self.id) {
+            Some(channel) => Way::Here(channel),
+            None => Way::There(ticket.channel),
+        };
+        home.consumers.insert(consumer, route);
+        Outcome::Reply(ticket, Reply::Done)
+    }
+
+    /// Sends the answer, unless the queue has just ended: then it waits until every shard has heard of that, and comes back.
+    fn answer_first(&self, outcome: Outcome, effects: &[Effect]) -> Option<(Ticket, Reply)> {
+        match outcome {
+            Outcome::None => None,
+            Outcome::Confirm(channel, number, accepted) => {
+                self.confirm(channel, number, accepted);
+                None
+            }
+            Outcome::Reply(ticket, reply) if effects.iter().any(|effect| matches!(effect, Effect::Ended(_))) => {
+                Some((ticket, reply))
+            }
+            Outcome::Reply(ticket, reply) => {
+                self.answer(ticket, reply);
+                None
+            }
+        }
+    }
+
+    fn carry_out(self: &Rc<Self>, id: QueueId, effects: &mut Vec<Effect>, mut deferred: Option<(Ticket, Reply)>) {
+        let was_busy = self.queues.is_busy.replace(true);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Deliver(delivery) => self.deliver(id, delivery),
+                Effect::Cancelled { consumer } => self.cancelled(id, consumer),
+                Effect::Ended(_) => self.queue_ended(id, deferred.take()),
+                Effect::DeadLetter { message, reason } => self.dead_letter(id, &message, reason),
+                Effect::Settled { .. } => {} // nothing is stored yet
+            }
+        }
+        self.queues.is_busy.set(was_busy);
+    }
+
+    fn deliver(self: &Rc<Self>, id: QueueId, delivery: Delivery) {
+        let Some(consumer) = delivery.consumer else { return };
+        let queue = QueueAddress { shard: self.id, queue: id };
+        let homes = self.queues.homes.borrow();
+        match homes.get(&id).and_then(|home| home.consumers.get(&consumer)) {
+            Some(Way::Here(channel)) => {
+                let channel = channel.clone();
+                drop(homes);
+                channel.deliver(queue, consumer, delivery);
+            }
+            Some(Way::There(address)) => {
+                let mail = Mail::Deliver { channel: address.key, queue, consumer, delivery: Box::new(delivery) };
+                self.send(address.shard, mail);
+            }
+            None => debug_assert!(false, "queues deliver to registered consumers only"),
+        }
+    }
+
+    fn cancelled(&self, id: QueueId, consumer: ConsumerId) {
+        let mut homes = self.queues.homes.borrow_mut();
+        let route = homes.get_mut(&id).and_then(|home| home.consumers.remove(&consumer));
+        drop(homes);
+        match route {
+            Some(Way::Here(channel)) => channel.cancelled(consumer),
+            Some(Way::There(address)) => self.send(address.shard, Mail::Cancelled(address.key, consumer)),
+            None => {}
+        }
+    }
+
+    /// Has the owner remove a queue that ended; `answer` goes out when all shards have.
+    fn queue_ended(self: &Rc<Self>, id: QueueId, answer: Option<(Ticket, Reply)>) {
+        let vhost = self.queues.homes.borrow().get(&id).map(|home| home.vhost);
+        let Some(vhost) = vhost else { return };
+        let (ticket, reply) = match answer {
+            Some((ticket, reply)) => (Some(ticket), reply),
+            None => (None, Reply::Done),
+        };
+        let action = Action::QueueEnded { queue: id, reply };
+        self.request(Request { ticket, vhost, connection: ConnectionId(0), action });
+    }
+
+    /// Publishes a dead message again, as the queue's dead-letter target says. At most once: nobody waits for it.
+    fn dead_letter(self: &Rc<Self>, id: QueueId, message: &Arc<Message>, reason: DeathReason) {
+        let homes = self.queues.homes.borrow();
+        let Some(home) = homes.get(&id) else { return };
+        let Some(target) = home.queue.dead_letter_target() else { return };
+        let (vhost, name) = (home.vhost, home.queue.name().clone());
+        let redirect = redirect(message, &name, target, reason, self.now());
+        drop(homes);
+        let reborn = (self.rewrite)(message, &redirect);
+        for destination in self.dead_letter_destinations(vhost, &redirect, &reborn) {
+            let queue = QueueAddress { shard: destination.shard, queue: destination.queue };
+            self.command(queue, Command::Publish { message: reborn.clone(), confirm: None });
+        }
+    }
+
+    /// Where it goes; nowhere if the exchange does not exist. "A target queue is skipped if the death history already
+    /// contains it and no entry back to it is a rejection."
+    fn dead_letter_destinations(&self, vhost: VhostId, redirect: &Redirect, message: &Message) -> Vec<Destination> {
+        let topology = self.topology.borrow();
+        let route = Route {
+            exchange: &redirect.exchange,
+            routing_key: &redirect.routing_key,
+            more_keys: &redirect.more_keys,
+            headers: message.headers(),
+        };
+        let mut router = self.router.borrow_mut();
+        let Ok(found) = router.route(&topology, vhost, &route) else { return Vec::new() };
+        let queue =
+            |it: &Destination| topology.vhost(vhost).ok()?.queue_by_id(it.queue).map(|queue| queue.name.clone());
+        let is_cycle = |it: &Destination| queue(it).is_some_and(|name| redirect.deaths.is_cycle(&name));
+        found.iter().filter(|it| !is_cycle(it)).copied().collect()
+    }
+
+    /// The coroutine that looks after what expires, until the program ends.
+    pub fn expire_for_ever(self: &Rc<Self>) {
+        loop {
+            let first = self.queues.expiries.borrow().first().copied();
+            self.queues.sooner.clear();
+            match first {
+                None => self.queues.sooner.wait(),
+                Some((due, queue)) => {
+                    self.read_clock();
+                    let left = due.0.saturating_sub(self.now().0);
+                    if left == 0 {
+                        self.command_here(queue, Command::Expire);
+                    } else {
+                        self.queues.sooner.wait_timeout(Duration::from_millis(left));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The topology has forgotten the queue: so does its shard, and its consumers hear of it.
+    pub(super) fn end_queue(self: &Rc<Self>, id: QueueId) {
+        let mut effects = Vec::new();
+        if let Some(home) = self.queues.homes.borrow_mut().get_mut(&id) {
+            let deleted = home.queue.delete(false, false, &mut effects);
+            debug_assert!(deleted.is_ok(), "an unconditional delete has nothing to refuse");
+        }
+        self.carry_out(id, &mut effects, None);
+        let home = self.queues.homes.borrow_mut().remove(&id);
+        if let Some(due) = home.as_ref().and_then(|home| home.due) {
+            self.queues.expiries.borrow_mut().remove(&(due, id));
+        }
+        drop(home); // its references to channels may be the last ones: not under the borrow
+    }
+
+    fn confirm(&self, channel: ChannelAddress, number: u64, accepted: bool) {
+        if channel.shard != self.id {
+            self.send(channel.shard, Mail::Confirm(channel.key, number, accepted));
+        } else if let Some(channel) = self.channel(channel.key) {
+            channel.confirm(number, accepted);
+        }
+    }
+
+    /// Gives a message to a queue of this shard without a confirm; says whether the queue took it. The short way for publishers.
+    pub fn publish_here(self: &Rc<Self>, id: QueueId, message: Arc<Message>) -> bool {
+        let mut effects = self.queues.spare.take();
+        let mut homes = self.queues.homes.borrow_mut();
+        let Some(home) = homes.get_mut(&id) else {
+            self.queues.spare.replace(effects);
+            return true;
+        };
+        let published = home.queue.publish(message, self.now(), &mut effects);
+        self.queues.schedule(id, home);
+        drop(homes);
+        self.carry_out(id, &mut effects, None);
+        self.queues.spare.replace(effects);
+        self.catch_up();
+        published != Published::Rejected
+    }
+
+    /// Sends a message past all queues to a channel's reply consumer.
+    pub fn deliver_reply(&self, to: ChannelAddress, message: &Arc<Message>) {
+        let ChannelAddress { shard, key } = to;
+        if shard != self.id {
+            self.send(shard, Mail::DeliverReply(key, message.clone()));
+        } else if let Some(channel) = self.channel(key) {
+            channel.deliver_reply(message);
+        }
+    }
+}
+
+/// What a command answers.
+enum Outcome {
+    None,
+    Reply(Ticket, Reply),
+    Confirm(ChannelAddress, u64, bool),
+}
+
+fn reply(ticket: Ticket, result: Result<Reply, Error>) -> Outcome {
+    Outcome::Reply(ticket, result.unwrap_or_else(Reply::Refused))
+}
