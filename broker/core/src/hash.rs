@@ -41,21 +41,28 @@ impl FoldHasher {
 }
 
 impl Hasher for FoldHasher {
+    /// Whole words, then the last one, which may overlap: no copying of odd lengths. The length tells "a" from "a\0".
     #[inline]
     fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.fold(u64::from_le_bytes(*word));
+        let length = (bytes.len() as u64) << 56;
+        if let Some(last) = bytes.last_chunk::<8>() {
+            for word in bytes[..bytes.len() - 1].as_chunks::<8>().0 {
+                self.fold(u64::from_le_bytes(*word));
+            }
+            self.fold(u64::from_le_bytes(*last) ^ length);
+        } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            self.fold((u64::from(first) | u64::from(last) << 32) ^ length);
+        } else {
+            let word = bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            self.fold(word ^ length);
         }
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        // The length tells "a" from "a\0".
-        self.fold(u64::from_le_bytes(last) ^ ((bytes.len() as u64) << 56));
     }
 
+    /// Cheap, because it mostly ends a string, whose length is in the state already.
     #[inline]
     fn write_u8(&mut self, value: u8) {
-        self.fold(u64::from(value));
+        self.0 = self.0.rotate_left(8) ^ u64::from(value);
     }
 
     #[inline]
@@ -101,6 +108,22 @@ mod tests {
         check("a", "b");
         check("abcdefgh", "abcdefgh\0");
         check("abcdefgh1", "abcdefgh2");
+        check("abcdefgh", "abcdefghh");
+        check("abcd", "abcdd");
+        check("aaaa", "aaaaa");
+        check("aaaaaaaa", "aaaaaaaaa");
+        check("aaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaa");
+    }
+
+    #[test]
+    fn names_spread_over_low_and_high_bits() {
+        for shift in [0, 57] {
+            let mut seen = [0; 128];
+            for n in 0..12_800u64 {
+                seen[((hash(format!("queue.{n}")) >> shift) & 127) as usize] += 1;
+            }
+            assert!(seen.iter().all(|&count| (50..200).contains(&count)), "{seen:?}");
+        }
     }
 
     #[test]

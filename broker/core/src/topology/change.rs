@@ -63,9 +63,10 @@ impl Topology {
         let mut applied = Applied::default();
         match change {
             TopologyChange::VhostAdded { id, name } => {
-                self.next_vhost = self.next_vhost.max(id.0 + 1);
+                let place = id.0 as usize;
+                self.vhosts.resize_with(self.vhosts.len().max(place + 1), || None);
+                self.vhosts[place] = Some(Box::new(Vhost::new(name.clone())));
                 self.vhost_names.insert(name.clone(), *id);
-                self.vhosts.insert(*id, Vhost::new(name.clone()));
             }
             TopologyChange::VhostRemoved { id } => self.remove_whole_vhost(*id, &mut applied),
             TopologyChange::QueueDeclared { vhost, record } => self.add_queue(*vhost, record),
@@ -84,14 +85,18 @@ impl Topology {
         applied
     }
 
+    fn vhost_mut(&mut self, id: VhostId) -> Option<&mut Vhost> {
+        self.vhosts.get_mut(id.0 as usize)?.as_deref_mut()
+    }
+
     fn with_vhost(&mut self, id: VhostId, change: impl FnOnce(&mut Vhost)) {
-        if let Some(vhost) = self.vhosts.get_mut(&id) {
+        if let Some(vhost) = self.vhost_mut(id) {
             change(vhost);
         }
     }
 
     fn remove_whole_vhost(&mut self, id: VhostId, applied: &mut Applied) {
-        let Some(vhost) = self.vhosts.remove(&id) else { return };
+        let Some(vhost) = self.vhosts.get_mut(id.0 as usize).and_then(Option::take) else { return };
         self.vhost_names.remove(vhost.name());
         applied.queues_removed = vhost.queues().cloned().collect();
         for record in &applied.queues_removed {
@@ -100,17 +105,16 @@ impl Topology {
     }
 
     fn add_queue(&mut self, id: VhostId, record: &Arc<QueueRecord>) {
-        let Some(vhost) = self.vhosts.get_mut(&id) else { return };
+        let Some(vhost) = self.vhost_mut(id) else { return };
+        let is_new = vhost.add_queue(record.clone());
         self.next_queue = self.next_queue.max(record.id.0 + 1);
-        if vhost.add_queue(record.clone())
-            && let Some(owner) = record.exclusive_owner
-        {
+        if is_new && let Some(owner) = record.exclusive_owner {
             self.exclusive.entry(owner).or_default().push((id, record.id));
         }
     }
 
     fn remove_queue(&mut self, id: VhostId, name: &str, applied: &mut Applied) {
-        let Some(vhost) = self.vhosts.get_mut(&id) else { return };
+        let Some(vhost) = self.vhost_mut(id) else { return };
         if let Some(record) = vhost.remove_queue(name, applied) {
             self.forget_exclusive(id, &record);
         }

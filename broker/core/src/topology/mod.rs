@@ -31,7 +31,7 @@ pub use bindings::Bind;
 pub use change::{Applied, Binding, BindingEnd, TopologyChange};
 pub use exchanges::ExchangeDeclare;
 pub use queues::{NAME_PREFIX_MAX, QueueDeclare, QueueRecord};
-pub use route::{Publish, Router};
+pub use route::{Publish, PublishPoint, Router};
 pub use vhost::Vhost;
 
 use std::borrow::Cow;
@@ -64,10 +64,10 @@ impl<R> Declared<R> {
 /// See the module's description.
 #[derive(Debug, Default)]
 pub struct Topology {
-    vhosts: FastMap<VhostId, Vhost>,
+    /// By number.
+    vhosts: Vec<Option<Box<Vhost>>>,
     vhost_names: FastMap<Name, VhostId>,
     exclusive: FastMap<ConnectionId, Vec<(VhostId, QueueId)>>,
-    next_vhost: u32,
     next_queue: u64,
     epoch: u64,
 }
@@ -90,18 +90,21 @@ impl Topology {
 
     /// A virtual host.
     pub fn vhost(&self, id: VhostId) -> Result<&Vhost, Error> {
-        self.vhosts.get(&id).ok_or(Error::NoVhost)
+        self.vhosts.get(id.0 as usize).and_then(Option::as_deref).ok_or(Error::NoVhost)
     }
 
-    /// All virtual hosts, in no particular order.
+    /// All virtual hosts, oldest first.
     pub fn vhosts(&self) -> impl Iterator<Item = (VhostId, &Vhost)> {
-        self.vhosts.iter().map(|(id, vhost)| (*id, vhost))
+        (0..).map(VhostId).zip(&self.vhosts).filter_map(|(id, vhost)| Some((id, vhost.as_deref()?)))
     }
 
     /// Adds a virtual host with its predeclared exchanges; `None` if there is one of that name.
     pub fn add_vhost(&self, name: &str) -> Option<TopologyChange> {
         let is_new = !self.vhost_names.contains_key(name);
-        is_new.then(|| TopologyChange::VhostAdded { id: VhostId(self.next_vhost), name: name.into() })
+        is_new.then(|| {
+            let id = u32::try_from(self.vhosts.len()).expect("memory ends before four billion virtual hosts");
+            TopologyChange::VhostAdded { id: VhostId(id), name: name.into() }
+        })
     }
 
     /// Removes a virtual host with everything in it; `None` if there is none of that name.

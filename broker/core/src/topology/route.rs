@@ -4,10 +4,11 @@
 //! alternate exchange, if that exists.
 
 use crate::error::{Error, Resource};
-use crate::exchange::{Destination, Target, TopicScratch};
+use crate::exchange::{Destination, ExchangeRecord, Target, TopicScratch};
 use crate::ids::{ExchangeId, VhostId};
 use crate::value::Arguments;
 
+use super::vhost::ExchangeNode;
 use super::{Topology, Vhost};
 
 /// What routing looks at.
@@ -23,6 +24,65 @@ pub struct Publish<'a> {
     pub headers: Option<&'a Arguments>,
 }
 
+/// An exchange that messages are published to, looked up once for all that is asked of it.
+#[derive(Clone, Copy, Debug)]
+pub struct PublishPoint<'a> {
+    vhost: &'a Vhost,
+    /// `None` for the default exchange.
+    exchange: Option<(ExchangeId, &'a ExchangeNode)>,
+}
+
+impl<'a> PublishPoint<'a> {
+    /// Whether the headers table takes part in routing. May be true without need, if messages can go on to other exchanges.
+    #[inline]
+    pub fn needs_headers(&self) -> bool {
+        self.exchange.is_some_and(|(_, node)| node.exchange.reads_headers() || node.exchange.leads_on())
+    }
+
+    /// Its record; `None` for the default exchange.
+    pub fn record(&self) -> Option<&'a ExchangeRecord> {
+        self.exchange.map(|(_, node)| &*node.exchange.record)
+    }
+}
+
+impl Topology {
+    /// Where to publish; not found if there is no such exchange.
+    #[inline]
+    pub fn publish_point(&self, vhost: VhostId, exchange: &str) -> Result<PublishPoint<'_>, Error> {
+        let vhost = self.vhost(vhost)?;
+        if exchange.is_empty() {
+            return Ok(PublishPoint { vhost, exchange: None });
+        }
+        let id = vhost.exchange_id(exchange);
+        match id.and_then(|id| Some((id, vhost.node(id)?))) {
+            Some(found) => Ok(PublishPoint { vhost, exchange: Some(found) }),
+            None => Err(Error::NotFound(Resource::exchange(vhost.name(), exchange))),
+        }
+    }
+
+    /// [`Topology::publish_point`] for a client, which may not publish to internal exchanges.
+    #[inline]
+    pub fn publish_point_for_client(&self, vhost: VhostId, exchange: &str) -> Result<PublishPoint<'_>, Error> {
+        let point = self.publish_point(vhost, exchange)?;
+        match point.record() {
+            Some(record) if record.internal => {
+                Err(Error::InternalExchange(Resource::exchange(point.vhost.name(), exchange)))
+            }
+            _ => Ok(point),
+        }
+    }
+
+    /// Whether a client may publish to an exchange: it must be there and not be internal.
+    pub fn check_publish(&self, vhost: VhostId, exchange: &str) -> Result<(), Error> {
+        self.publish_point_for_client(vhost, exchange).map(|_| ())
+    }
+
+    /// [`PublishPoint::needs_headers`] by name; `false` if there is no such exchange.
+    pub fn needs_headers(&self, vhost: VhostId, exchange: &str) -> bool {
+        self.publish_point(vhost, exchange).is_ok_and(|point| point.needs_headers())
+    }
+}
+
 /// Routes messages; keeps its buffers from one to the next. One for each shard.
 #[derive(Debug, Default)]
 pub struct Router {
@@ -35,33 +95,34 @@ pub struct Router {
 impl Router {
     /// Computes where a message goes; empty if it is unroutable. The order is the same on every replica and means nothing.
     ///
-    /// Whether a client may publish there ([`Topology::check_publish`]) is not asked: dead letters go to internal exchanges too.
+    /// Whether a client may publish there is not asked: dead letters go to internal exchanges too.
     pub fn route(
         &mut self,
         topology: &Topology,
         vhost: VhostId,
         publish: &Publish<'_>,
     ) -> Result<&[Destination], Error> {
+        let point = topology.publish_point(vhost, publish.exchange)?;
+        Ok(self.route_from(point, publish))
+    }
+
+    /// [`Router::route`] from an exchange that was looked up before; the one that `publish` names is not looked at.
+    #[inline]
+    pub fn route_from(&mut self, point: PublishPoint<'_>, publish: &Publish<'_>) -> &[Destination] {
         self.destinations.clear();
-        let vhost = topology.vhost(vhost)?;
-        if publish.exchange.is_empty() {
-            self.route_by_queue_name(vhost, publish);
-        } else {
-            // A default exchange is also reached as somebody's alternate.
-            let start = vhost.exchange_id(publish.exchange);
-            let start = start.ok_or_else(|| Error::NotFound(Resource::exchange(vhost.name(), publish.exchange)))?;
-            self.route_by_bindings(vhost, start, publish);
+        match point.exchange {
+            None => self.route_by_queue_name(point.vhost, publish),
+            Some((id, _)) => self.route_by_bindings(point.vhost, id, publish),
         }
         if self.destinations.len() > 1 {
             self.remove_duplicates();
         }
-        Ok(&self.destinations)
+        &self.destinations
     }
 
     fn route_by_queue_name(&mut self, vhost: &Vhost, publish: &Publish<'_>) {
         for key in keys(publish) {
-            let queue = vhost.queue(key).map(|record| record.destination());
-            self.destinations.extend(queue);
+            self.destinations.extend(vhost.queue_destination(key));
         }
     }
 
@@ -77,6 +138,7 @@ impl Router {
 
     fn visit(&mut self, vhost: &Vhost, id: ExchangeId, publish: &Publish<'_>) {
         let Some(node) = vhost.node(id) else { return };
+        // The default exchange as somebody's alternate.
         if node.exchange.record.name.is_empty() {
             return self.route_by_queue_name(vhost, publish);
         }
@@ -106,24 +168,4 @@ impl Router {
 
 fn keys<'a>(publish: &Publish<'a>) -> impl Iterator<Item = &'a str> {
     std::iter::once(publish.routing_key).chain(publish.more_keys.iter().map(|key| &**key))
-}
-
-impl Topology {
-    /// Whether a client may publish to an exchange: it must be there and not be internal.
-    pub fn check_publish(&self, vhost: VhostId, exchange: &str) -> Result<(), Error> {
-        let vhost = self.vhost(vhost)?;
-        let resource = || Resource::exchange(vhost.name(), exchange);
-        match vhost.exchange(exchange) {
-            None => Err(Error::NotFound(resource())),
-            Some(record) if record.internal => Err(Error::InternalExchange(resource())),
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Whether the headers table takes part in routing a message published there. May be true without need, if the message can go on to
-    /// other exchanges.
-    pub fn needs_headers(&self, vhost: VhostId, exchange: &str) -> bool {
-        let node = self.vhost(vhost).ok().and_then(|vhost| vhost.exchange_named(exchange));
-        node.is_some_and(|node| node.exchange.reads_headers() || node.exchange.leads_on())
-    }
 }

@@ -80,7 +80,7 @@ impl Bench {
     fn apply(&mut self, change: &TopologyChange) -> Applied {
         let applied = self.owner.apply(change);
         assert_eq!(self.replica.apply(change), applied, "replicas go the same way");
-        self.owner.vhosts.values().for_each(Vhost::check_invariants);
+        self.owner.vhosts().for_each(|(_, vhost)| vhost.check_invariants());
         applied
     }
 

@@ -31,7 +31,7 @@ pub struct Vhost {
     free_exchanges: Vec<u32>,
     exchange_names: FastMap<Name, ExchangeId>,
     queues: FastMap<QueueId, QueueNode>,
-    queue_names: FastMap<Name, QueueId>,
+    queue_names: FastMap<Name, Destination>,
 }
 
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Vhost {
 
     /// The queue of that name.
     pub fn queue(&self, name: &str) -> Option<&Arc<QueueRecord>> {
-        self.queue_by_id(*self.queue_names.get(name)?)
+        self.queue_by_id(self.queue_destination(name)?.queue)
     }
 
     /// The queue of that number.
@@ -144,6 +144,11 @@ impl Vhost {
         self.exchanges.get(id.0 as usize)?.as_ref()
     }
 
+    #[inline]
+    pub(super) fn queue_destination(&self, name: &str) -> Option<Destination> {
+        self.queue_names.get(name).copied()
+    }
+
     pub(super) fn add_exchange(&mut self, record: Arc<ExchangeRecord>) {
         if self.exchange_names.contains_key(&record.name) {
             return;
@@ -163,7 +168,7 @@ impl Vhost {
         if self.queue_names.contains_key(&record.name) {
             return false;
         }
-        self.queue_names.insert(record.name.clone(), record.id);
+        self.queue_names.insert(record.name.clone(), record.destination());
         self.queues.insert(record.id, QueueNode { record, sources: FastSet::default() });
         true
     }
@@ -193,8 +198,8 @@ impl Vhost {
     }
 
     pub(super) fn remove_queue(&mut self, name: &str, applied: &mut Applied) -> Option<Arc<QueueRecord>> {
-        let id = self.queue_names.remove(name)?;
-        let QueueNode { record, sources } = self.queues.remove(&id)?;
+        let destination = self.queue_names.remove(name)?;
+        let QueueNode { record, sources } = self.queues.remove(&destination.queue)?;
         let target = Target::Queue(record.destination());
         self.cut_sources(sources, target, &BindingEnd::Queue(record.name.clone()), applied);
         Some(record)
@@ -249,7 +254,7 @@ impl Vhost {
 
     fn target(&self, end: &BindingEnd) -> Option<Target> {
         match end {
-            BindingEnd::Queue(name) => Some(Target::Queue(self.queue(name)?.destination())),
+            BindingEnd::Queue(name) => Some(Target::Queue(self.queue_destination(name)?)),
             BindingEnd::Exchange(name) => Some(Target::Exchange(self.exchange_id(name)?)),
         }
     }
