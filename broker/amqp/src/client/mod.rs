@@ -145,16 +145,19 @@ impl Connection {
     }
 
     fn advance<'i>(&mut self, input: &'i [u8], out: &mut Vec<u8>) -> Advance<'i> {
-        if self.phase == Phase::Starting
-            && let Some(&header @ [b'A', b'M', b'Q', b'P', ..]) = input.first_chunk::<PROTOCOL_HEADER_SIZE>()
-        {
-            self.phase = Phase::Closed;
-            return Advance::Tell { size: PROTOCOL_HEADER_SIZE, event: Event::Refused(header) };
+        if self.phase == Phase::Starting {
+            // A server that speaks something else sends its protocol header, which no frame resembles.
+            match input.first_chunk::<PROTOCOL_HEADER_SIZE>() {
+                None => return Advance::Need { size: PROTOCOL_HEADER_SIZE },
+                Some(&header @ [b'A', b'M', b'Q', b'P', ..]) => {
+                    self.phase = Phase::Closed;
+                    return Advance::Tell { size: PROTOCOL_HEADER_SIZE, event: Event::Refused(header) };
+                }
+                Some(_) => {}
+            }
         }
         let (frame, size) = match Frame::parse(input, self.payload_max) {
             Ok(Some(found)) => found,
-            // Room for the protocol header of a server that speaks something else.
-            Ok(None) if input.len() < PROTOCOL_HEADER_SIZE => return Advance::Need { size: PROTOCOL_HEADER_SIZE },
             Ok(None) => return Advance::Need { size: frame_size(input) },
             Err(error) => return Advance::Tell { size: input.len(), event: self.fault(error.into(), out) },
         };

@@ -185,6 +185,7 @@ impl Connection {
         self.payload_max.saturating_add(FRAME_OVERHEAD).saturating_add(LOOK_AHEAD_SIZE_MAX)
     }
 
+    #[inline]
     fn advance<'i>(&mut self, input: &'i [u8], out: &mut Vec<u8>) -> Advance<'i> {
         if self.phase == Phase::Header {
             return match input.first_chunk::<PROTOCOL_HEADER_SIZE>() {
@@ -232,6 +233,7 @@ impl Connection {
         }
     }
 
+    #[inline]
     fn take_channel_frame<'i>(
         &mut self,
         frame: Frame<'i>,
