@@ -196,6 +196,12 @@ impl Exchange {
         self.record.kind == ExchangeKind::Headers && self.edges.len() > 0
     }
 
+    /// Whether its routes depend on nothing but its own bindings and the key, and take work to find.
+    #[inline]
+    pub(crate) fn is_plain_topic(&self) -> bool {
+        self.record.kind == ExchangeKind::Topic && !self.leads_on()
+    }
+
     /// Whether messages may go on to other exchanges.
     pub(crate) fn leads_on(&self) -> bool {
         self.onward > 0 || self.record.alternate.is_some()

@@ -65,7 +65,7 @@ impl Topology {
             TopologyChange::VhostAdded { id, name } => {
                 let place = id.0 as usize;
                 self.vhosts.resize_with(self.vhosts.len().max(place + 1), || None);
-                self.vhosts[place] = Some(Box::new(Vhost::new(name.clone())));
+                self.vhosts[place] = Some(Box::new(Vhost::new(*id, name.clone())));
                 self.vhost_names.insert(name.clone(), *id);
             }
             TopologyChange::VhostRemoved { id } => self.remove_whole_vhost(*id, &mut applied),

@@ -17,6 +17,7 @@
 //! and of a queue only who owns it.
 
 mod bindings;
+mod cache;
 mod change;
 mod exchanges;
 #[cfg(test)]

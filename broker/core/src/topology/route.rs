@@ -1,13 +1,14 @@
 //! From a publish to the queues that get it, each once.
 //!
 //! Exchanges are visited breadth first, each once, so cycles end. An exchange that finds no target at all passes the message to its
-//! alternate exchange, if that exists.
+//! alternate exchange, if that exists. Routes through a single topic exchange are remembered.
 
 use crate::error::{Error, Resource};
 use crate::exchange::{Destination, ExchangeRecord, Target, TopicScratch};
 use crate::ids::{ExchangeId, VhostId};
 use crate::value::Arguments;
 
+use super::cache::{Question, RouteCache};
 use super::vhost::ExchangeNode;
 use super::{Topology, Vhost};
 
@@ -83,13 +84,14 @@ impl Topology {
     }
 }
 
-/// Routes messages; keeps its buffers from one to the next. One for each shard.
+/// Routes messages; keeps its buffers from one to the next. One for each shard, to be used with one topology only.
 #[derive(Debug, Default)]
 pub struct Router {
     destinations: Vec<Destination>,
     targets: Vec<Target>,
     visited: Vec<ExchangeId>,
     topic: TopicScratch,
+    cache: RouteCache,
 }
 
 impl Router {
@@ -112,18 +114,28 @@ impl Router {
         self.destinations.clear();
         match point.exchange {
             None => self.route_by_queue_name(point.vhost, publish),
+            Some((exchange, node)) if publish.more_keys.is_empty() && node.exchange.is_plain_topic() => {
+                let question = Question { version: node.version, exchange, key: publish.routing_key };
+                self.route_by_topic(point.vhost, question, publish);
+            }
             Some((id, _)) => self.route_by_bindings(point.vhost, id, publish),
         }
-        if self.destinations.len() > 1 {
-            self.remove_duplicates();
-        }
         &self.destinations
+    }
+
+    fn route_by_topic(&mut self, vhost: &Vhost, question: Question<'_>, publish: &Publish<'_>) {
+        if let Some(known) = self.cache.find(question) {
+            return self.destinations.extend_from_slice(known);
+        }
+        self.route_by_bindings(vhost, question.exchange, publish);
+        self.cache.remember(question, &self.destinations);
     }
 
     fn route_by_queue_name(&mut self, vhost: &Vhost, publish: &Publish<'_>) {
         for key in keys(publish) {
             self.destinations.extend(vhost.queue_destination(key));
         }
+        self.remove_duplicates();
     }
 
     fn route_by_bindings(&mut self, vhost: &Vhost, start: ExchangeId, publish: &Publish<'_>) {
@@ -134,6 +146,7 @@ impl Router {
             index += 1;
             self.visit(vhost, id, publish);
         }
+        self.remove_duplicates();
     }
 
     fn visit(&mut self, vhost: &Vhost, id: ExchangeId, publish: &Publish<'_>) {
@@ -161,8 +174,10 @@ impl Router {
     }
 
     fn remove_duplicates(&mut self) {
-        self.destinations.sort_unstable();
-        self.destinations.dedup();
+        if self.destinations.len() > 1 {
+            self.destinations.sort_unstable();
+            self.destinations.dedup();
+        }
     }
 }
 

@@ -67,11 +67,17 @@ struct Bench {
     owner: Topology,
     replica: Topology,
     router: Router,
+    replica_router: Router,
 }
 
 impl Bench {
     fn new() -> Self {
-        let mut bench = Self { owner: Topology::new(), replica: Topology::new(), router: Router::default() };
+        let mut bench = Self {
+            owner: Topology::new(),
+            replica: Topology::new(),
+            router: Router::default(),
+            replica_router: Router::default(),
+        };
         let added = bench.owner.add_vhost("/").expect("it is new");
         bench.apply(&added);
         bench
@@ -140,7 +146,7 @@ impl Bench {
         let more_keys: Vec<Box<str>> = more.iter().map(|key| (*key).into()).collect();
         let publish = Publish { exchange, routing_key: key, more_keys: &more_keys, headers: None };
         let found = self.router.route(&self.owner, VHOST, &publish).expect("it exists").to_vec();
-        assert_eq!(self.router.route(&self.replica, VHOST, &publish), Ok(&found[..]));
+        assert_eq!(self.replica_router.route(&self.replica, VHOST, &publish), Ok(&found[..]));
         let mut names: Vec<_> = found.iter().map(|it| (it.queue, &*self.record(it.queue).name)).collect();
         names.sort_unstable();
         assert!(found.iter().all(|it| it.shard == ShardId(3)));
@@ -459,6 +465,35 @@ fn each_type_routes_by_its_rule() {
     assert!(!bench.owner.needs_headers(VHOST, "amq.topic"));
     bench.bind("amq.topic", "#", ">amq.headers");
     assert!(bench.owner.needs_headers(VHOST, "amq.topic"));
+}
+
+#[test]
+fn remembered_routes_end_with_the_bindings_they_came_from() {
+    let mut bench = Bench::new();
+    let declare = |bench: &mut Bench| {
+        bench.exchange(&exchange("x", "topic")).expect("valid");
+        bench.queue(&queue("a")).expect("valid");
+        bench.queue(&queue("b")).expect("valid");
+    };
+    declare(&mut bench);
+    bench.bind("x", "k", "a");
+    assert_eq!(bench.route("x", "k"), "a");
+    bench.bind("x", "#", "b");
+    assert_eq!(bench.route("x", "k"), "a b");
+    bench.unbind("x", "k", "a");
+    assert_eq!(bench.route("x", "k"), "b");
+    bench.bind("x", "k", ">amq.direct");
+    bench.bind("amq.direct", "k", "a");
+    assert_eq!(bench.route("x", "k"), "a b");
+    bench.unbind("x", "k", ">amq.direct");
+    assert_eq!(bench.route("x", "k"), "b");
+    bench.delete_queue("b");
+    assert_eq!(bench.route("x", "k"), "");
+    bench.bind("x", "k", "a");
+    assert_eq!(bench.route("x", "k"), "a");
+    bench.delete_exchange("x");
+    declare(&mut bench);
+    assert_eq!(bench.route("x", "k"), "", "another exchange in its place");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::exchange::{Destination, Exchange, ExchangeKind, ExchangeRecord, Target};
 use crate::hash::{FastMap, FastSet};
-use crate::ids::{ExchangeId, Name, QueueId};
+use crate::ids::{ExchangeId, Name, QueueId, VhostId};
 use crate::value::Arguments;
 
 use super::change::{Applied, Binding, BindingEnd};
@@ -32,11 +32,15 @@ pub struct Vhost {
     exchange_names: FastMap<Name, ExchangeId>,
     queues: FastMap<QueueId, QueueNode>,
     queue_names: FastMap<Name, Destination>,
+    /// The last version given to an exchange; starts so that no two virtual hosts give the same one.
+    last_version: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct ExchangeNode {
     pub(super) exchange: Exchange,
+    /// Changes with its bindings, to a number that no exchange ever had.
+    pub(super) version: u64,
     /// Exchanges with bindings that lead here.
     sources: FastSet<ExchangeId>,
 }
@@ -49,7 +53,7 @@ struct QueueNode {
 }
 
 impl Vhost {
-    pub(super) fn new(name: Name) -> Self {
+    pub(super) fn new(id: VhostId, name: Name) -> Self {
         let mut vhost = Self {
             name,
             exchanges: Vec::new(),
@@ -57,6 +61,7 @@ impl Vhost {
             exchange_names: FastMap::default(),
             queues: FastMap::default(),
             queue_names: FastMap::default(),
+            last_version: u64::from(id.0) << 40,
         };
         for (name, kind, internal) in PREDECLARED {
             vhost.add_exchange(Arc::new(ExchangeRecord {
@@ -154,7 +159,9 @@ impl Vhost {
             return;
         }
         let name = record.name.clone();
-        let node = Some(ExchangeNode { exchange: Exchange::new(record), sources: FastSet::default() });
+        self.last_version += 1;
+        let version = self.last_version;
+        let node = Some(ExchangeNode { exchange: Exchange::new(record), version, sources: FastSet::default() });
         let place = self.free_exchanges.pop().unwrap_or_else(|| {
             self.exchanges.push(None);
             u32::try_from(self.exchanges.len() - 1).expect("memory ends before four billion exchanges")
@@ -178,6 +185,8 @@ impl Vhost {
         let Some(source) = self.exchange_id(&binding.source) else { return };
         let Some(Some(node)) = self.exchanges.get_mut(source.0 as usize) else { return };
         node.exchange.bind(target, &binding.key, &binding.arguments);
+        self.last_version += 1;
+        node.version = self.last_version;
         if let Some(sources) = self.sources_mut(target) {
             sources.insert(source);
         }
@@ -190,6 +199,8 @@ impl Vhost {
         if !node.exchange.unbind(target, &binding.key, &binding.arguments) {
             return;
         }
+        self.last_version += 1;
+        node.version = self.last_version;
         let still_bound = node.exchange.has_edge_to(target);
         if !still_bound && let Some(sources) = self.sources_mut(target) {
             sources.remove(&source);
@@ -236,6 +247,8 @@ impl Vhost {
         sources.sort_unstable();
         for id in sources {
             let Some(Some(node)) = self.exchanges.get_mut(id.0 as usize) else { continue };
+            self.last_version += 1;
+            node.version = self.last_version;
             for (key, arguments) in node.exchange.unbind_target(target) {
                 applied.bindings_removed.push(binding(&node.exchange, end.clone(), key, arguments));
             }
