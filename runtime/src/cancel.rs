@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::coroutine::current;
@@ -49,19 +48,18 @@ impl From<Elapsed> for std::io::Error {
 /// # Panics
 /// Outside of a coroutine; a panic of `f` goes on in the caller.
 pub fn timeout<T>(limit: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
-    let (task, frame) = current::with(|shard| {
+    let id = next_id();
+    let frame = current::with(|shard| {
         // A limit beyond the clock's range is no limit worth keeping apart from a century.
         let deadline = shard.now().checked_add(limit).unwrap_or_else(|| shard.now() + CENTURY);
-        (current::task(shard), DeadlineFrame { id: next_id(), deadline })
+        Frame::push(&current::task(shard), DeadlineFrame { id, deadline })
     });
-    let id = frame.id;
-    let _frame = Frame::push(task, frame);
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(value) => Ok(value),
         Err(payload) => match payload.downcast_ref::<Expired>() {
             Some(Expired(expired)) if *expired == id => Err(Elapsed),
             _ => {
-                drop(_frame);
+                drop(frame);
                 resume_unwind(payload)
             }
         },
@@ -80,17 +78,25 @@ fn next_id() -> u64 {
 }
 
 /// A deadline on the coroutine's list for as long as this lives.
-struct Frame(Rc<Task>);
+struct Frame {
+    id: u64,
+}
 
 impl Frame {
-    fn push(task: Rc<Task>, frame: DeadlineFrame) -> Frame {
+    fn push(task: &Task, frame: DeadlineFrame) -> Frame {
         task.deadlines.borrow_mut().push(frame);
-        Frame(task)
+        Frame { id: frame.id }
     }
 }
 
 impl Drop for Frame {
+    /// Usually the last one; but a block inside a generator ends in whichever coroutine resumes it then.
     fn drop(&mut self) {
-        self.0.deadlines.borrow_mut().pop();
+        if let Some(task) = current::try_task() {
+            let mut deadlines = task.deadlines.borrow_mut();
+            if let Some(at) = deadlines.iter().rposition(|frame| frame.id == self.id) {
+                deadlines.remove(at);
+            }
+        }
     }
 }

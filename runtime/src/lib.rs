@@ -20,9 +20,11 @@ pub(crate) mod sys;
 pub mod time;
 
 pub use cancel::{Elapsed, timeout};
+pub use coroutine::generator::{Generator, GeneratorState, Yielder};
 pub use coroutine::join::{JoinError, JoinHandle, join_all};
 pub use coroutine::park::Unwinding;
 pub use coroutine::scope::{Scope, ScopedJoinHandle, scope};
+pub use coroutine::symmetric::Greenlet;
 pub use coroutine::task::{State, Wait};
 pub use coroutine::{Builder, current_name, spawn, yield_now};
 pub use diagnostics::{CoroutineInfo, Deadlock, coroutines, dump};

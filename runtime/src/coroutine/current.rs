@@ -59,6 +59,12 @@ pub(crate) fn task(shard: &Shard) -> Rc<Task> {
     shard.current.borrow().clone().unwrap_or_else(|| no_coroutine())
 }
 
+/// The running coroutine, if one runs.
+#[inline]
+pub(crate) fn try_task() -> Option<Rc<Task>> {
+    try_with(|shard| shard.current.borrow().clone()).flatten()
+}
+
 #[cold]
 fn no_coroutine() -> ! {
     panic!(

@@ -6,12 +6,13 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod current;
-// pub mod generator;
+pub(crate) mod generator;
 pub(crate) mod join;
+pub(crate) mod nest;
 pub(crate) mod park;
 pub(crate) mod scope;
 pub(crate) mod stack;
-// pub(crate) mod symmetric;
+pub(crate) mod symmetric;
 pub(crate) mod task;
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};

@@ -21,7 +21,7 @@ use crate::mailbox::RemoteWaiter;
 use crate::shard::Shard;
 
 /// How often a kill is thrown again at a coroutine that catches it before the process is aborted.
-const RETHROWS_MAX: u8 = 100;
+pub(crate) const RETHROWS_MAX: u8 = 100;
 
 /// Payload that unwinds a killed coroutine.
 #[derive(Debug)]

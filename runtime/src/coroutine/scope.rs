@@ -80,15 +80,18 @@ impl Children {
     /// Waits for all of them whatever happens: their stacks borrow from ours.
     fn wait(&self) {
         while self.alive.get() > 0 {
+            if current::try_task().is_none() {
+                self.abandon(); // inside a generator that a hook drops
+            }
             let Ok(parker) = Parker::arm_shielded() else { self.abandon() };
             let _listed = self.ended.list(&parker);
             parker.park_shielded(Wait::Scope);
         }
     }
 
-    /// A scope inside a destructor of an unwinding stack cannot wait, and must not return either.
+    /// A scope that cannot wait (in a destructor of an unwinding stack, outside of a coroutine) must not return either.
     fn abandon(&self) -> ! {
-        eprintln!("leveret-runtime: a scope with live coroutines ends while its stack unwinds; aborting");
+        eprintln!("leveret-runtime: a scope with live coroutines ends where nothing can wait for them; aborting");
         std::process::abort();
     }
 }

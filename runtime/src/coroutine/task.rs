@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use corosensei::{Coroutine, Yielder};
 
+use super::nest::Level;
 use super::stack::PooledStack;
 use crate::time::wheel::TimerKey;
 
@@ -173,6 +174,8 @@ pub(crate) struct Task {
     /// How often a kill was thrown again because user code had caught it.
     pub(crate) rethrown: Cell<u8>,
     pub(crate) deadlines: RefCell<Vec<DeadlineFrame>>,
+    /// The nested stack that runs on this coroutine and has none further in.
+    pub(crate) innermost: RefCell<Option<Rc<Level>>>,
 }
 
 impl Task {
@@ -195,6 +198,7 @@ impl Task {
             shielded: Cell::new(false),
             rethrown: Cell::new(0),
             deadlines: RefCell::new(Vec::new()),
+            innermost: RefCell::new(None),
         }
     }
 
