@@ -1,15 +1,14 @@
 //! Channel 0: protocol header, handshake, closing, and what is done when a rule was broken.
 
 use super::phase::Phase;
-use super::{Advance, Connection, Event, PAYLOAD_CEILING};
+use super::settings::Capabilities;
+use super::{Advance, Arrival, Connection, Event, PAYLOAD_CEILING, Sink, decode, method_ids};
 use crate::error::ProtocolError;
-use crate::frame::{Frame, FrameError, payload_max, write_method};
+use crate::frame::{FrameError, payload_max, write_method};
 use crate::header::{PROTOCOL_HEADER, PROTOCOL_HEADER_SIZE, check_protocol_header};
 use crate::method::{Method, connection, split_ids};
 use crate::reply::ReplyCode;
 use crate::table::RawTable;
-
-use super::settings::Capabilities;
 
 /// The only locale there is.
 const LOCALES: &[u8] = b"en_US";
@@ -18,23 +17,23 @@ const CONNECTION_CLOSE: (u16, u16) = (10, 50);
 const CONNECTION_CLOSE_OK: (u16, u16) = (10, 51);
 
 impl Connection {
-    pub(super) fn take_protocol_header(
-        &mut self,
-        header: [u8; PROTOCOL_HEADER_SIZE],
-        out: &mut Vec<u8>,
-    ) -> Event<'static> {
-        match check_protocol_header(header) {
+    pub(super) fn take_protocol_header<'i>(&mut self, input: &'i [u8], sink: &mut Sink<'_, 'i>) -> Advance {
+        let Some(header) = input.first_chunk::<PROTOCOL_HEADER_SIZE>() else {
+            return Advance::Need { size: PROTOCOL_HEADER_SIZE };
+        };
+        let event = match check_protocol_header(*header) {
             Ok(()) => {
                 self.phase = Phase::Starting;
-                self.write_start(out);
+                self.write_start(sink.out);
                 Event::Greeted
             }
             Err(stranger) => {
                 self.phase = Phase::Closed;
-                out.extend_from_slice(&PROTOCOL_HEADER);
+                sink.out.extend_from_slice(&PROTOCOL_HEADER);
                 Event::Stranger(stranger)
             }
-        }
+        };
+        sink.tell(PROTOCOL_HEADER_SIZE, event)
     }
 
     fn write_start(&self, out: &mut Vec<u8>) {
@@ -53,7 +52,7 @@ impl Connection {
     pub(super) fn take_connection_method<'i>(&mut self, payload: &'i [u8]) -> Result<Event<'i>, ProtocolError> {
         let (class_id, method_id, fields) =
             split_ids(payload).map_err(|error| ProtocolError::undecodable(error, 0, 0, payload))?;
-        match (self.phase, super::decode(class_id, method_id, fields)?) {
+        match (self.phase, decode(class_id, method_id, fields)?) {
             (_, Method::ConnectionClose(close)) => {
                 self.phase = Phase::Leaving;
                 self.channels.clear();
@@ -90,41 +89,44 @@ impl Connection {
         Ok(Event::Tuned(self.negotiated))
     }
 
-    /// A frame after a close was sent or received: all but close and close-ok on channel 0 is thrown away.
-    pub(super) fn take_frame_while_closing<'i>(
-        &mut self,
-        frame: &Frame<'i>,
-        size: usize,
-        out: &mut Vec<u8>,
-    ) -> Advance<'i> {
-        let ids = if frame.channel == 0 { super::method_ids(frame) } else { None };
+    /// A frame after a close was sent: all but close and close-ok on channel 0 is thrown away.
+    pub(super) fn take_frame_while_closing<'i>(&mut self, arrival: &Arrival<'i>, sink: &mut Sink<'_, 'i>) -> Advance {
+        let ids = if arrival.frame.channel == 0 { method_ids(&arrival.frame) } else { None };
         match (self.phase, ids) {
             (Phase::Closing, Some(CONNECTION_CLOSE)) => {
                 // Both closed at once: each answers the other.
-                write_method(out, 0, &connection::CloseOk {});
-                Advance::Skip { size }
+                write_method(sink.out, 0, &connection::CloseOk {});
+                arrival.skip()
             }
             (Phase::Closing, Some(CONNECTION_CLOSE_OK)) => {
                 self.phase = Phase::Closed;
-                Advance::Tell { size, event: Event::CloseOk }
+                sink.tell(arrival.size, Event::CloseOk)
             }
-            _ => Advance::Skip { size },
+            _ => arrival.skip(),
         }
     }
 
-    /// Closes the connection over a broken rule.
-    pub(super) fn fault<'i>(&mut self, channel: u16, error: ProtocolError, out: &mut Vec<u8>) -> Event<'i> {
-        self.close_connection(&error, out);
-        Event::ConnectionFault { channel, error }
+    /// Closes the connection over a rule that the first `size` bytes of the input broke.
+    #[cold]
+    pub(super) fn fault(
+        &mut self,
+        channel: u16,
+        error: ProtocolError,
+        size: usize,
+        sink: &mut Sink<'_, '_>,
+    ) -> Advance {
+        self.close_connection(&error, sink.out);
+        sink.tell(size, Event::ConnectionFault { channel, error })
     }
 
     /// Closes the connection because the place of the next frame is unknown. Nothing more is read.
-    pub(super) fn lose_framing<'i>(&mut self, error: FrameError, input: &[u8], out: &mut Vec<u8>) -> Advance<'i> {
-        let was_closing = self.phase.is_closing();
-        let (FrameError::TooLarge { channel, .. } | FrameError::EndOctet { channel, .. }) = error;
-        let event = self.fault(channel, error.into(), out);
-        self.phase = Phase::Lost;
+    #[cold]
+    pub(super) fn lose_framing(&mut self, error: FrameError, input: &[u8], sink: &mut Sink<'_, '_>) -> Advance {
         let size = input.len();
-        if was_closing { Advance::Skip { size } } else { Advance::Tell { size, event } }
+        let (FrameError::TooLarge { channel, .. } | FrameError::EndOctet { channel, .. }) = error;
+        let was_closing = self.phase.is_closing();
+        let advance = if was_closing { Advance::Skip { size } } else { self.fault(channel, error.into(), size, sink) };
+        self.phase = Phase::Lost;
+        advance
     }
 }

@@ -48,6 +48,7 @@
 //!
 //! What it does not know: time. Deadlines of the handshake, heartbeats and the wait for close-ok are the shell's.
 
+mod channel;
 mod channels;
 mod event;
 mod handshake;
@@ -58,31 +59,21 @@ mod settings;
 
 use std::sync::Arc;
 
-use channels::{Channel, Channels};
+use channels::Channels;
 pub use event::{Event, Publish, Step};
 use phase::Phase;
-use publish::Incoming;
 pub use replies::Reach;
 pub use settings::{Capabilities, Limits, Negotiated, Settings};
 
 pub use crate::content::BODY_SIZE_CEILING;
-use crate::content::{LOOK_AHEAD_SIZE_MAX, LookAhead, Progress, look_ahead};
+use crate::content::LOOK_AHEAD_SIZE_MAX;
 use crate::error::ProtocolError;
-use crate::frame::{FRAME_OVERHEAD, Frame, FrameKind, frame_size, payload_max, write_method};
-use crate::header::PROTOCOL_HEADER_SIZE;
-use crate::method::{DecodeFields, Method, access, basic, channel, split_ids};
+use crate::frame::{FRAME_OVERHEAD, Frame, FrameKind, frame_size, payload_max};
+use crate::method::{Method, split_ids};
 use crate::reply::ReplyCode;
 
 /// The most payload bytes of one frame when "no limit" was agreed: no body may be larger anyway.
 const PAYLOAD_CEILING: usize = 512 * 1024 * 1024;
-/// Ids of the methods that are recognised without decoding them.
-const BASIC_PUBLISH: (u16, u16) = (60, 40);
-const CHANNEL_OPEN: (u16, u16) = (20, 10);
-const CHANNEL_CLOSE: (u16, u16) = (20, 40);
-const CHANNEL_CLOSE_OK: (u16, u16) = (20, 41);
-/// "RabbitMQ ignores tickets": everybody is given this one.
-const TICKET: u16 = 1;
-
 /// The protocol state of one client's connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -97,13 +88,52 @@ pub struct Connection {
 }
 
 /// What became of the frame at the beginning of the input.
-enum Advance<'i> {
+#[derive(Clone, Copy, Debug)]
+enum Advance {
     /// It is dealt with; look at the next one.
     Skip { size: usize },
-    /// It is dealt with and the shell has to know.
-    Tell { size: usize, event: Event<'i> },
+    /// It is dealt with and the shell has to know: the event is in the [`Sink`].
+    Tell { size: usize },
     /// It has not arrived completely.
     Need { size: usize },
+}
+
+/// Where a call of [`Connection::receive`] puts what it makes. The event is written in place, since moving it up through
+/// the calls would cost more than decoding it.
+struct Sink<'s, 'i> {
+    out: &'s mut Vec<u8>,
+    event: &'s mut Event<'i>,
+}
+
+impl<'i> Sink<'_, 'i> {
+    #[inline]
+    fn tell(&mut self, size: usize, event: Event<'i>) -> Advance {
+        *self.event = event;
+        Advance::Tell { size }
+    }
+}
+
+/// A complete frame at the beginning of the input.
+#[derive(Clone, Copy, Debug)]
+struct Arrival<'i> {
+    frame: Frame<'i>,
+    /// Bytes of the frame.
+    size: usize,
+    /// The frame and what follows it.
+    input: &'i [u8],
+}
+
+impl<'i> Arrival<'i> {
+    #[inline]
+    fn skip(&self) -> Advance {
+        Advance::Skip { size: self.size }
+    }
+
+    /// What follows the frame.
+    #[inline]
+    fn behind(&self) -> &'i [u8] {
+        self.input.get(self.size..).unwrap_or_default()
+    }
 }
 
 impl Connection {
@@ -125,16 +155,23 @@ impl Connection {
     /// Replies that need no decision are appended to `out`. Call again with the rest of the input until
     /// [`Event::NeedInput`]. How the input is cut into calls makes no difference to events and output.
     pub fn receive<'i>(&mut self, input: &'i [u8], out: &mut Vec<u8>) -> Step<'i> {
-        let mut consumed = 0;
+        let mut step = Step { consumed: 0, event: Event::NeedInput { size: 1 } };
         loop {
             if self.phase.is_deaf() {
-                return Step { consumed: input.len(), event: Event::NeedInput { size: 1 } };
+                step.consumed = input.len();
+                return step;
             }
-            let rest = input.get(consumed..).unwrap_or_default();
-            match self.advance(rest, out) {
-                Advance::Skip { size } => consumed += size,
-                Advance::Tell { size, event } => return Step { consumed: consumed + size, event },
-                Advance::Need { size } => return Step { consumed, event: Event::NeedInput { size } },
+            let rest = input.get(step.consumed..).unwrap_or_default();
+            match self.advance(rest, &mut Sink { out, event: &mut step.event }) {
+                Advance::Skip { size } => step.consumed += size,
+                Advance::Tell { size } => {
+                    step.consumed += size;
+                    return step;
+                }
+                Advance::Need { size } => {
+                    step.event = Event::NeedInput { size };
+                    return step;
+                }
             }
         }
     }
@@ -186,215 +223,43 @@ impl Connection {
     }
 
     #[inline]
-    fn advance<'i>(&mut self, input: &'i [u8], out: &mut Vec<u8>) -> Advance<'i> {
+    fn advance<'i>(&mut self, input: &'i [u8], sink: &mut Sink<'_, 'i>) -> Advance {
         if self.phase == Phase::Header {
-            return match input.first_chunk::<PROTOCOL_HEADER_SIZE>() {
-                Some(header) => {
-                    Advance::Tell { size: PROTOCOL_HEADER_SIZE, event: self.take_protocol_header(*header, out) }
-                }
-                None => Advance::Need { size: PROTOCOL_HEADER_SIZE },
-            };
+            return self.take_protocol_header(input, sink);
         }
         let (frame, size) = match Frame::parse(input, self.payload_max) {
             Ok(Some(found)) => found,
             Ok(None) => return Advance::Need { size: frame_size(input) },
-            Err(error) => return self.lose_framing(error, input, out),
+            Err(error) => return self.lose_framing(error, input, sink),
         };
-        match self.take_frame(frame, size, input, out) {
+        match self.take_frame(&Arrival { frame, size, input }, sink) {
             Ok(advance) => advance,
-            Err(error) => Advance::Tell { size, event: self.fault(frame.channel, error, out) },
+            Err(error) => self.fault(frame.channel, error, size, sink),
         }
     }
 
-    /// One frame, which is the first `size` bytes of `input`.
     #[inline]
-    fn take_frame<'i>(
-        &mut self,
-        frame: Frame<'i>,
-        size: usize,
-        input: &'i [u8],
-        out: &mut Vec<u8>,
-    ) -> Result<Advance<'i>, ProtocolError> {
+    fn take_frame<'i>(&mut self, arrival: &Arrival<'i>, sink: &mut Sink<'_, 'i>) -> Result<Advance, ProtocolError> {
+        let frame = &arrival.frame;
         if self.phase.is_closing() {
-            return Ok(self.take_frame_while_closing(&frame, size, out));
+            return Ok(self.take_frame_while_closing(arrival, sink));
         }
         if frame.channel != 0 && !self.phase.is_running() {
-            return Err(unexpected_frame(&frame));
+            return Err(unexpected_frame(frame));
         }
-        if !is_well_formed(&frame) {
-            let text = format_args!("{}: unknown_frame", frame.describe());
-            return Err(ProtocolError::new(ReplyCode::FrameError, text));
+        if !is_well_formed(frame) {
+            return Err(unknown_frame(frame));
         }
         match (frame.kind, frame.channel) {
-            (FrameKind::Method, 0) => self.take_connection_method(frame.payload).map(|event| tell(size, event)),
-            (FrameKind::Heartbeat, 0) => Ok(tell(size, Event::Heartbeat)),
-            (_, 0) | (FrameKind::Heartbeat, _) => Err(unexpected_frame(&frame)),
-            _ => self.take_channel_frame(frame, size, input, out),
+            (FrameKind::Method, 0) => {
+                let event = self.take_connection_method(frame.payload)?;
+                Ok(sink.tell(arrival.size, event))
+            }
+            (FrameKind::Heartbeat, 0) => Ok(sink.tell(arrival.size, Event::Heartbeat)),
+            (_, 0) | (FrameKind::Heartbeat, _) => Err(unexpected_frame(frame)),
+            _ => self.take_channel_frame(arrival, sink),
         }
     }
-
-    #[inline]
-    fn take_channel_frame<'i>(
-        &mut self,
-        frame: Frame<'i>,
-        size: usize,
-        input: &'i [u8],
-        out: &mut Vec<u8>,
-    ) -> Result<Advance<'i>, ProtocolError> {
-        match self.channels.find_mut(frame.channel) {
-            Some(Channel::Open(None)) => self.take_channel_method(frame, size, input, out),
-            Some(Channel::Open(Some(_))) => self.take_content(frame, size, out),
-            Some(Channel::Leaving) => Ok(Advance::Skip { size }),
-            Some(Channel::Closing { .. }) => self.take_frame_of_closing_channel(frame, size, out),
-            None => self.take_channel_open(frame, size),
-        }
-    }
-
-    /// A frame on an open channel that is not in the middle of a content.
-    #[inline]
-    fn take_channel_method<'i>(
-        &mut self,
-        frame: Frame<'i>,
-        size: usize,
-        input: &'i [u8],
-        out: &mut Vec<u8>,
-    ) -> Result<Advance<'i>, ProtocolError> {
-        let (class_id, method_id, fields) = method_due(&frame)?;
-        if (class_id, method_id) == BASIC_PUBLISH {
-            let publish = basic::Publish::decode_fields(fields)
-                .map_err(|error| ProtocolError::undecodable(error, class_id, method_id, fields))?;
-            return Ok(self.take_publish(frame.channel, &publish, size, input));
-        }
-        let method = decode(class_id, method_id, fields)?;
-        let event = match method {
-            Method::ChannelOpen(open) => return Err(channel_error("second 'channel.open' seen").blame(&open)),
-            Method::ChannelClose(close) => {
-                self.channels.leave(frame.channel);
-                Some(Event::ChannelClose { channel: frame.channel, close })
-            }
-            Method::ChannelFlow(flow) => {
-                answer_flow(flow, frame.channel, out)?;
-                None
-            }
-            Method::AccessRequest(_) => {
-                write_method(out, frame.channel, &access::RequestOk { ticket: TICKET });
-                None
-            }
-            // The answer to a cancel of ours, which asked for none but may get one.
-            Method::BasicCancelOk(_) => None,
-            method if is_for_shell(&method) => Some(Event::Method { channel: frame.channel, method }),
-            other => return Err(ProtocolError::new(ReplyCode::CommandInvalid, "unimplemented method").blame(&other)),
-        };
-        Ok(event.map_or(Advance::Skip { size }, |event| tell(size, event)))
-    }
-
-    #[inline]
-    fn take_publish<'i>(
-        &mut self,
-        number: u16,
-        publish: &basic::Publish<'i>,
-        size: usize,
-        input: &'i [u8],
-    ) -> Advance<'i> {
-        let behind = input.get(size..).unwrap_or_default();
-        match look_ahead(behind, number, self.payload_max, self.settings.limits.body_size_max) {
-            LookAhead::Whole { properties, body, size: content_size } => {
-                let message = Publish {
-                    channel: number,
-                    exchange: publish.exchange.into(),
-                    routing_key: publish.routing_key.into(),
-                    mandatory: publish.mandatory,
-                    immediate: publish.immediate,
-                    properties,
-                    body: body.into(),
-                };
-                tell(size + content_size, Event::Publish(message))
-            }
-            LookAhead::Wait { size: content_size } => Advance::Need { size: size + content_size },
-            LookAhead::Apart => {
-                if let Some(Channel::Open(content)) = self.channels.find_mut(number) {
-                    *content = Some(Box::new(Incoming::new(publish)));
-                }
-                Advance::Skip { size }
-            }
-        }
-    }
-
-    /// A frame on a channel that is in the middle of a content.
-    fn take_content<'i>(
-        &mut self,
-        frame: Frame<'i>,
-        size: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<Advance<'i>, ProtocolError> {
-        let body_size_max = self.settings.limits.body_size_max;
-        let Some(Channel::Open(content)) = self.channels.find_mut(frame.channel) else {
-            return Ok(Advance::Skip { size });
-        };
-        let Some(mut incoming) = content.take() else { return Ok(Advance::Skip { size }) };
-        match incoming.take(&frame, body_size_max)? {
-            Progress::Continue => {
-                *content = Some(incoming);
-                Ok(Advance::Skip { size })
-            }
-            Progress::Complete => Ok(tell(size, Event::Publish(incoming.finish(frame.channel)))),
-            Progress::TooLarge(error) => {
-                self.close_channel(frame.channel, &error, out);
-                Ok(tell(size, Event::ChannelFault { channel: frame.channel, error }))
-            }
-        }
-    }
-
-    /// A frame on a channel that we closed and that the client has not agreed about: all but its end is thrown away.
-    fn take_frame_of_closing_channel<'i>(
-        &mut self,
-        frame: Frame<'i>,
-        size: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<Advance<'i>, ProtocolError> {
-        let Some(Channel::Closing { crossed }) = self.channels.find_mut(frame.channel) else {
-            return Ok(Advance::Skip { size });
-        };
-        match method_ids(&frame) {
-            Some(CHANNEL_CLOSE) => {
-                *crossed = true;
-                write_method(out, frame.channel, &channel::CloseOk {});
-            }
-            Some(CHANNEL_CLOSE_OK) => self.channels.remove(frame.channel),
-            Some(CHANNEL_OPEN) if *crossed => {
-                self.channels.remove(frame.channel);
-                return self.take_channel_open(frame, size);
-            }
-            _ => {}
-        }
-        Ok(Advance::Skip { size })
-    }
-
-    /// A frame on a channel that is not open: only channel.open is due.
-    fn take_channel_open<'i>(&mut self, frame: Frame<'i>, size: usize) -> Result<Advance<'i>, ProtocolError> {
-        let (class_id, method_id, fields) = method_due(&frame)?;
-        match decode(class_id, method_id, fields)? {
-            Method::ChannelOpen(_) => {
-                self.check_channel_max()?;
-                Ok(tell(size, Event::ChannelOpen { channel: frame.channel }))
-            }
-            other => Err(channel_error("expected 'channel.open'").blame(&other)),
-        }
-    }
-
-    /// "The channel limit counts open channels, not numbers."
-    fn check_channel_max(&self) -> Result<(), ProtocolError> {
-        let (open, limit) = (self.channels.open_count(), self.negotiated.channel_max);
-        if limit == 0 || open < usize::from(limit) {
-            return Ok(());
-        }
-        let text = format_args!("number of channels opened ({open}) has reached the negotiated channel_max ({limit})");
-        Err(ProtocolError::new(ReplyCode::NotAllowed, text))
-    }
-}
-
-fn tell(size: usize, event: Event<'_>) -> Advance<'_> {
-    Advance::Tell { size, event }
 }
 
 /// Whether the frame is of a known kind and long enough for it; RabbitMQ calls all others unknown.
@@ -413,12 +278,14 @@ fn is_well_formed(frame: &Frame<'_>) -> bool {
     }
 }
 
-fn unexpected_frame(frame: &Frame<'_>) -> ProtocolError {
-    ProtocolError::new(ReplyCode::UnexpectedFrame, frame.describe())
+#[cold]
+fn unknown_frame(frame: &Frame<'_>) -> ProtocolError {
+    ProtocolError::new(ReplyCode::FrameError, format_args!("{}: unknown_frame", frame.describe()))
 }
 
-fn channel_error(explanation: &str) -> ProtocolError {
-    ProtocolError::new(ReplyCode::ChannelError, explanation)
+#[cold]
+fn unexpected_frame(frame: &Frame<'_>) -> ProtocolError {
+    ProtocolError::new(ReplyCode::UnexpectedFrame, frame.describe())
 }
 
 /// Ids of the method in a frame, if it is a method frame.
@@ -427,58 +294,10 @@ fn method_ids(frame: &Frame<'_>) -> Option<(u16, u16)> {
     Some((class_id, method_id))
 }
 
-/// Ids and fields of the method that has to be in this frame.
-#[inline]
-fn method_due<'i>(frame: &Frame<'i>) -> Result<(u16, u16, &'i [u8]), ProtocolError> {
-    let due = (frame.kind == FrameKind::Method).then(|| split_ids(frame.payload).ok()).flatten();
-    due.ok_or_else(|| {
-        ProtocolError::new(ReplyCode::UnexpectedFrame, "expected method frame, got non method frame instead")
-    })
-}
-
 #[inline]
 fn decode(class_id: u16, method_id: u16, fields: &[u8]) -> Result<Method<'_>, ProtocolError> {
     Method::decode_fields(class_id, method_id, fields)
         .map_err(|error| ProtocolError::undecodable(error, class_id, method_id, fields))
-}
-
-/// RabbitMQ answers channel.flow only when it asks for nothing.
-fn answer_flow(flow: channel::Flow, number: u16, out: &mut Vec<u8>) -> Result<(), ProtocolError> {
-    if !flow.active {
-        return Err(ProtocolError::new(ReplyCode::NotImplemented, "active=false").blame(&flow));
-    }
-    write_method(out, number, &channel::FlowOk { active: true });
-    Ok(())
-}
-
-/// The methods that clients send on channels and that need more than the protocol to be answered.
-#[inline]
-fn is_for_shell(method: &Method<'_>) -> bool {
-    matches!(
-        method,
-        Method::ExchangeDeclare(_)
-            | Method::ExchangeDelete(_)
-            | Method::ExchangeBind(_)
-            | Method::ExchangeUnbind(_)
-            | Method::QueueDeclare(_)
-            | Method::QueueBind(_)
-            | Method::QueuePurge(_)
-            | Method::QueueDelete(_)
-            | Method::QueueUnbind(_)
-            | Method::BasicQos(_)
-            | Method::BasicConsume(_)
-            | Method::BasicCancel(_)
-            | Method::BasicGet(_)
-            | Method::BasicAck(_)
-            | Method::BasicReject(_)
-            | Method::BasicRecoverAsync(_)
-            | Method::BasicRecover(_)
-            | Method::BasicNack(_)
-            | Method::TxSelect(_)
-            | Method::TxCommit(_)
-            | Method::TxRollback(_)
-            | Method::ConfirmSelect(_)
-    )
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Calls that come too late, because the connection or channel is closing already, do nothing: the shell need not ask first.
 
 use super::Connection;
+use super::channels::Channel;
 use super::phase::Phase;
 use crate::error::ProtocolError;
 use crate::frame::write_method;
@@ -104,7 +105,7 @@ impl Connection {
     /// Ends a channel at the client's wish; answers [`Event::ChannelClose`](super::Event::ChannelClose). Has to be the last
     /// thing that is written on the channel; the number may be used again at once.
     pub fn channel_close_ok(&mut self, number: u16, out: &mut Vec<u8>) {
-        if matches!(self.channels.find_mut(number), Some(super::Channel::Leaving)) {
+        if matches!(self.channels.find_mut(number), Some(Channel::Leaving)) {
             self.channels.remove(number);
             write_method(out, number, &channel::CloseOk {});
         }
