@@ -11,6 +11,7 @@ use crate::reply::ReplyCode;
 
 /// Ids of the methods that are recognised without decoding them.
 const BASIC_PUBLISH: (u16, u16) = (60, 40);
+const BASIC_ACK: (u16, u16) = (60, 80);
 const CHANNEL_OPEN: (u16, u16) = (20, 10);
 const CHANNEL_CLOSE: (u16, u16) = (20, 40);
 const CHANNEL_CLOSE_OK: (u16, u16) = (20, 41);
@@ -41,13 +42,28 @@ impl Connection {
         sink: &mut Sink<'_, 'i>,
     ) -> Result<Advance, ProtocolError> {
         let (class_id, method_id, fields) = method_due(&arrival.frame)?;
+        let (number, size) = (arrival.frame.channel, arrival.size);
+        // The two that come once per message are decoded by themselves, which saves moving the large enum of all methods.
+        let undecodable = |error| ProtocolError::undecodable(error, class_id, method_id, fields);
         if (class_id, method_id) == BASIC_PUBLISH {
-            let publish = basic::Publish::decode_fields(fields)
-                .map_err(|error| ProtocolError::undecodable(error, class_id, method_id, fields))?;
+            let publish = basic::Publish::decode_fields(fields).map_err(undecodable)?;
             return Ok(self.take_publish(&publish, arrival, sink));
         }
+        if (class_id, method_id) == BASIC_ACK {
+            let ack = basic::Ack::decode_fields(fields).map_err(undecodable)?;
+            return Ok(sink.tell(size, Event::Method { channel: number, method: Method::BasicAck(ack) }));
+        }
+        self.take_other_channel_method(decode(class_id, method_id, fields)?, arrival, sink)
+    }
+
+    fn take_other_channel_method<'i>(
+        &mut self,
+        method: Method<'i>,
+        arrival: &Arrival<'i>,
+        sink: &mut Sink<'_, 'i>,
+    ) -> Result<Advance, ProtocolError> {
         let (number, size) = (arrival.frame.channel, arrival.size);
-        match decode(class_id, method_id, fields)? {
+        match method {
             Method::ChannelOpen(open) => Err(channel_error("second 'channel.open' seen").blame(&open)),
             Method::ChannelClose(close) => {
                 self.channels.leave(number);
