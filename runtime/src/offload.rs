@@ -5,11 +5,12 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::coroutine::current;
-use crate::coroutine::park::Parker;
+use crate::coroutine::park::{Parker, Unwinding};
 use crate::coroutine::task::Wait;
 use crate::mailbox::RemoteWaiter;
 
@@ -41,9 +42,9 @@ impl Pool {
         let inner = &self.0;
         let mut queue = inner.lock();
         queue.jobs.push_back(job);
-        if queue.idle > 0 {
-            inner.work.notify_one();
-        } else if queue.threads < inner.threads_max {
+        inner.work.notify_one();
+        // A thread counts as idle until it has woken up: each of them is good for one of the jobs that wait, no more.
+        if queue.jobs.len() > queue.idle && queue.threads < inner.threads_max {
             queue.threads += 1;
             let theirs = inner.clone();
             let thread = std::thread::Builder::new().name(format!("offload-{}", queue.threads));
@@ -122,6 +123,14 @@ pub fn offload<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     }
 }
 
+/// [`offload`] for calls that can fail, which includes that they are made while the stack unwinds.
+pub(crate) fn offload_io<T: Send + 'static>(f: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    match std::thread::panicking() {
+        true => Err(Unwinding.into()),
+        false => offload(f),
+    }
+}
+
 fn deliver<T>(slot: &Mutex<Slot<T>>, outcome: Outcome<T>) {
     let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
     slot.outcome = Some(outcome);
@@ -143,5 +152,28 @@ fn await_outcome<T>(slot: &Mutex<Slot<T>>) -> Outcome<T> {
         drop(guard);
         let woken = parker.park(Wait::Offload, None);
         debug_assert!(woken.is_ok(), "there is no deadline, and arm has checked for unwinding");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Two jobs that came while one thread was idle both counted on that thread: the second one waited for the first to
+    /// end, although the first waited for the second.
+    #[test]
+    fn a_job_never_waits_behind_another_while_threads_may_start() {
+        crate::run(|| {
+            for _ in 0..200 {
+                offload(|| ()); // leaves an idle thread
+                let (release, gate) = mpsc::channel();
+                let first = crate::spawn(|| offload(move || gate.recv().is_ok()));
+                let second = crate::spawn(move || offload(move || release.send(()).is_ok()));
+                assert!(first.join().unwrap() && second.join().unwrap());
+            }
+        })
+        .unwrap();
     }
 }

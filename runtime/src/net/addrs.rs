@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs as _};
 
-use crate::offload::offload;
+use crate::offload::offload_io;
 
 /// Something that names one or more socket addresses.
 ///
@@ -39,7 +39,7 @@ pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     let name = host.to_owned();
-    let found = offload(move || (name.as_str(), port).to_socket_addrs().map(Vec::from_iter));
+    let found = offload_io(move || (name.as_str(), port).to_socket_addrs().map(Vec::from_iter));
     match found {
         Ok(addrs) if addrs.is_empty() => Err(unknown(host, port, "it has no address")),
         Ok(addrs) => Ok(addrs),
