@@ -1,0 +1,313 @@
+//! An open file.
+
+use std::fmt;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Metadata, OpenOptions, Permissions};
+use crate::descriptors;
+use crate::offload::offload_io;
+
+/// Bytes that one read or write moves at most, so that the copy it makes is bounded; callers of `read` and `write` must
+/// reckon with less than they asked for anyway.
+const COPY_MAX: usize = 1024 * 1024;
+
+/// An open file. See [`std::fs::File`], whose methods these are, except that waiting parks the coroutine.
+///
+/// It may be shared within its shard; reads and writes without an offset then share one position, and two coroutines
+/// that write at the same time are served in any order.
+///
+/// ```
+/// use leveret_runtime::fs::{self, File};
+/// # leveret_runtime::run(|| {
+/// let path = std::env::temp_dir().join(format!("leveret-doc-{}", std::process::id()));
+/// let file = File::create(&path).unwrap();
+/// file.write_all_at(b"hello", 3).unwrap();
+/// file.sync_data().unwrap();
+/// assert_eq!(fs::read(&path).unwrap(), b"\0\0\0hello");
+/// fs::remove_file(&path).unwrap();
+/// # }).unwrap();
+/// ```
+pub struct File {
+    inner: Arc<std::fs::File>,
+}
+
+impl File {
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// Those of std, with the path in their text.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<File> {
+        OpenOptions::new().read(true).open(path)
+    }
+
+    /// Opens a file for writing, empty: made if it is not there.
+    ///
+    /// # Errors
+    /// As [`File::open`].
+    pub fn create(path: impl AsRef<Path>) -> io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(true).open(path)
+    }
+
+    /// Makes a file for reading and writing; fails if it is there.
+    ///
+    /// # Errors
+    /// As [`File::open`].
+    pub fn create_new(path: impl AsRef<Path>) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create_new(true).open(path)
+    }
+
+    /// Options for opening.
+    pub fn options() -> OpenOptions {
+        OpenOptions::new()
+    }
+
+    /// Takes over an open std file.
+    pub fn from_std(file: std::fs::File) -> File {
+        File { inner: Arc::new(file) }
+    }
+
+    /// Runs `f` with the std file on the thread pool: several steps for the price of one.
+    ///
+    /// ```
+    /// use std::os::unix::fs::FileExt;
+    /// # leveret_runtime::run(|| {
+    /// # let path = std::env::temp_dir().join(format!("leveret-doc-blocking-{}", std::process::id()));
+    /// let file = leveret_runtime::fs::File::create(&path).unwrap();
+    /// file.blocking(|file| {
+    ///     file.write_all_at(b"record", 0)?;
+    ///     file.sync_data()
+    /// }).unwrap();
+    /// # leveret_runtime::fs::remove_file(&path).unwrap();
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `f`; [`Unwinding`](crate::Unwinding) in a destructor while the stack unwinds.
+    pub fn blocking<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let file = self.inner.clone();
+        offload_io(move || f(&file))
+    }
+
+    /// Reads up to `buffer.len()` bytes (and 1 MiB) at `offset`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_copy(buffer, move |file, bytes| file.read_at(bytes, offset))
+    }
+
+    /// Reads as many bytes as the buffer has at `offset`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if there are not as many; the system's.
+    pub fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read_at(buffer, offset)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => {
+                    buffer = &mut buffer[count..];
+                    offset += count as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads `count` bytes at `offset` into a buffer of its own, without a copy.
+    ///
+    /// # Errors
+    /// As [`File::read_exact_at`].
+    pub fn read_owned_at(&self, count: usize, offset: u64) -> io::Result<Vec<u8>> {
+        self.blocking(move |file| {
+            let mut bytes = vec![0; count];
+            file.read_exact_at(&mut bytes, offset)?;
+            Ok(bytes)
+        })
+    }
+
+    /// Writes up to `bytes.len()` bytes (and 1 MiB) at `offset`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let bytes = head(bytes).to_vec();
+        self.blocking(move |file| file.write_at(&bytes, offset))
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// The system's; a part may have been written.
+    pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let bytes = bytes.to_vec();
+        self.blocking(move |file| file.write_all_at(&bytes, offset))
+    }
+
+    /// Writes all of `bytes` at `offset` without a copy, and gives the buffer back for the next time.
+    ///
+    /// # Errors
+    /// As [`File::write_all_at`].
+    pub fn write_owned_at(&self, bytes: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+        self.blocking(move |file| file.write_all_at(&bytes, offset).map(|()| bytes))
+    }
+
+    /// Makes contents and metadata durable.
+    ///
+    /// # Errors
+    /// The system's. A failed sync cannot be repeated: the kernel may have forgotten what it could not write.
+    pub fn sync_all(&self) -> io::Result<()> {
+        self.blocking(|file| file.sync_all())
+    }
+
+    /// Makes contents durable, and of the metadata what is needed to find them.
+    ///
+    /// # Errors
+    /// As [`File::sync_all`].
+    pub fn sync_data(&self) -> io::Result<()> {
+        self.blocking(|file| file.sync_data())
+    }
+
+    /// Cuts the file, or extends it by zeros.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set_len(&self, size: u64) -> io::Result<()> {
+        self.blocking(move |file| file.set_len(size))
+    }
+
+    /// Size, kind, times and permissions.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        self.blocking(|file| file.metadata())
+    }
+
+    /// Changes the permissions.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
+        self.blocking(move |file| file.set_permissions(permissions))
+    }
+
+    /// Locks the file for this process alone, if nobody has (`flock`); it is released when the file is closed. Never waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` inside the error if somebody has; the system's.
+    pub fn try_lock(&self) -> Result<(), std::fs::TryLockError> {
+        self.inner.try_lock()
+    }
+
+    fn read_copy(
+        &self,
+        buffer: &mut [u8],
+        read: impl FnOnce(&std::fs::File, &mut [u8]) -> io::Result<usize> + Send + 'static,
+    ) -> io::Result<usize> {
+        let mut bytes = vec![0; buffer.len().min(COPY_MAX)];
+        let bytes = self.blocking(move |file| {
+            let count = read(file, &mut bytes)?;
+            bytes.truncate(count);
+            Ok(bytes)
+        })?;
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+}
+
+fn head(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(COPY_MAX)]
+}
+
+impl Read for &File {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_copy(buffer, |mut file, bytes| file.read(bytes))
+    }
+
+    fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let mut rest = self.blocking(|mut file| {
+            let mut rest = Vec::new();
+            file.read_to_end(&mut rest).map(|_| rest)
+        })?;
+        let count = rest.len();
+        buffer.append(&mut rest);
+        Ok(count)
+    }
+}
+
+impl Write for &File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let bytes = head(bytes).to_vec();
+        self.blocking(move |mut file| file.write(&bytes))
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let bytes = bytes.to_vec();
+        self.blocking(move |mut file| file.write_all(&bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for &File {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        (&*self.inner).seek(to) // moves a number in the kernel; nothing to wait for
+    }
+}
+
+impl Read for File {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(buffer)
+    }
+
+    fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        (&*self).read_to_end(buffer)
+    }
+}
+
+impl Write for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        (&*self).write_all(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for File {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        (&*self).seek(to)
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        descriptors::freed();
+    }
+}

@@ -1,0 +1,203 @@
+//! Files, through the thread pool.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use leveret_runtime::fs::{self, File, OpenOptions};
+use leveret_runtime::{JoinError, Runtime, run, spawn, yield_now};
+
+/// A directory that goes with the test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(test: &str) -> Place {
+        let path = std::env::temp_dir().join(format!("leveret-fs-{test}-{}", std::process::id()));
+        fs::create_dir_all(path.join("a/b")).unwrap();
+        Place(path)
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn with_place(test: &'static str, body: fn(&Place)) {
+    run(move || body(&Place::new(test))).unwrap();
+    Runtime::builder().simulated(1).build().unwrap().run(move || body(&Place::new(test))).unwrap();
+}
+
+#[test]
+fn whole_files_and_names() {
+    with_place("whole", |place| {
+        let (one, two) = (place.at("one"), place.at("two"));
+        assert!(!fs::exists(&one).unwrap());
+        fs::write(&one, "text").unwrap();
+        assert_eq!(fs::read(&one).unwrap(), b"text");
+        fs::rename(&one, &two).unwrap();
+        fs::sync_dir(&place.0).unwrap();
+        assert_eq!(fs::read_to_string(&two).unwrap(), "text");
+        assert_eq!(fs::copy(&two, &one).unwrap(), 4);
+        assert_eq!(fs::metadata(&two).unwrap().len(), 4);
+        fs::set_permissions(&two, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(fs::symlink_metadata(&two).unwrap().permissions().mode() & 0o777, 0o600);
+        let names = |path: &Path| -> Vec<_> {
+            let entries = fs::read_dir(path).unwrap();
+            entries.iter().map(|entry| (entry.file_name().to_owned(), entry.file_type().is_dir())).collect()
+        };
+        assert_eq!(names(&place.0), [("a".into(), true), ("one".into(), false), ("two".into(), false)]);
+        fs::remove_file(&two).unwrap();
+        fs::remove_dir_all(place.at("a")).unwrap();
+        fs::create_dir(place.at("c")).unwrap();
+        fs::remove_dir(place.at("c")).unwrap();
+        assert_eq!(names(&place.0), [("one".into(), false)]);
+        assert_eq!(fs::canonicalize(place.at("../")).unwrap(), fs::canonicalize(std::env::temp_dir()).unwrap());
+    });
+}
+
+#[test]
+fn errors_name_the_path_and_keep_their_kind() {
+    with_place("errors", |place| {
+        let missing = place.at("missing");
+        let check = |result: std::io::Result<()>, kind: ErrorKind| {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), kind);
+            assert!(error.to_string().contains("missing"), "{error}");
+        };
+        check(fs::read(&missing).map(drop), ErrorKind::NotFound);
+        check(File::open(&missing).map(drop), ErrorKind::NotFound);
+        check(fs::read_dir(&missing).map(drop), ErrorKind::NotFound);
+        check(fs::remove_file(&missing), ErrorKind::NotFound);
+        fs::write(&missing, "").unwrap();
+        check(File::create_new(&missing).map(drop), ErrorKind::AlreadyExists);
+        check(fs::create_dir(&missing), ErrorKind::AlreadyExists);
+    });
+}
+
+#[test]
+fn at_offsets_and_at_the_position() {
+    with_place("offsets", |place| {
+        let mut file = File::create_new(place.at("file")).unwrap();
+        file.write_all_at(b"0123456789", 0).unwrap();
+        assert_eq!(file.write_owned_at(b"ab".to_vec(), 2).unwrap(), b"ab");
+        assert_eq!(file.write_at(b"z", 9).unwrap(), 1);
+        let mut four = [0; 4];
+        assert_eq!(file.read_at(&mut four, 1).unwrap(), 4);
+        assert_eq!(&four, b"1ab4");
+        assert_eq!(file.read_at(&mut four, 8).unwrap(), 2);
+        assert_eq!(file.read_exact_at(&mut four, 8).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(file.read_owned_at(3, 7).unwrap(), b"78z");
+
+        file.write_all(b"XY").unwrap();
+        assert_eq!(file.stream_position().unwrap(), 2);
+        file.seek(SeekFrom::End(-1)).unwrap();
+        assert_eq!(file.read(&mut four).unwrap(), 1);
+        assert_eq!(file.read(&mut four).unwrap(), 0);
+        file.rewind().unwrap();
+        let mut all = String::new();
+        file.read_to_string(&mut all).unwrap();
+        assert_eq!(all, "XYab45678z");
+
+        file.set_len(3).unwrap();
+        file.sync_all().unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 3);
+        file.set_permissions(fs::Permissions::from_mode(0o640)).unwrap();
+        let twice = file.blocking(|file| Ok((file.metadata()?.len(), file.metadata()?.permissions().mode() & 0o777)));
+        assert_eq!(twice.unwrap(), (3, 0o640));
+    });
+}
+
+#[test]
+fn options_append_and_modes() {
+    with_place("options", |place| {
+        let path = place.at("log");
+        let open = |options: &mut OpenOptions| options.open(&path).unwrap();
+        let mut log = open(File::options().append(true).create(true).mode(0o600));
+        log.write_all(b"one\n").unwrap();
+        let mut again = open(File::options().append(true));
+        again.write_all(b"two\n").unwrap();
+        log.write_all(b"three\n").unwrap();
+        let lines: Vec<_> = BufReader::new(File::open(&path).unwrap()).lines().map(Result::unwrap).collect();
+        assert_eq!(lines, ["one", "two", "three"]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(open(File::options().write(true).truncate(true)).metadata().unwrap().len() == 0);
+    });
+}
+
+#[test]
+fn a_lock_excludes_others() {
+    with_place("lock", |place| {
+        let lock = File::create(place.at("lock")).unwrap();
+        lock.try_lock().unwrap();
+        let other = File::open(place.at("lock")).unwrap();
+        assert!(matches!(other.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
+        drop(lock);
+        other.try_lock().unwrap();
+    });
+}
+
+#[test]
+fn more_than_one_copy_at_a_time_takes_several() {
+    with_place("large", |place| {
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|n| (n >> 5) as u8).collect();
+        let mut file = File::create_new(place.at("file")).unwrap();
+        assert_eq!(file.write(&bytes).unwrap(), 1 << 20, "a write may take less");
+        file.rewind().unwrap();
+        file.write_all(&bytes).unwrap();
+        let mut back = vec![0; bytes.len()];
+        file.read_exact_at(&mut back, 0).unwrap();
+        assert!(back == bytes);
+    });
+}
+
+#[test]
+fn others_run_while_a_file_is_waited_for_and_a_kill_leaves_it_usable() {
+    run(|| {
+        let place = Place::new("kill");
+        let file = Rc::new(File::create_new(place.at("file")).unwrap());
+        let (release, gate) = std::sync::mpsc::channel::<()>();
+        let stuck = spawn({
+            let file = file.clone();
+            move || file.blocking(move |_| gate.recv().map_err(|_| ErrorKind::BrokenPipe.into()))
+        });
+        yield_now();
+        file.write_all_at(b"meanwhile", 0).unwrap();
+        stuck.kill();
+        assert!(matches!(stuck.join(), Err(JoinError::Killed)));
+        release.send(()).unwrap();
+        assert_eq!(file.read_owned_at(9, 0).unwrap(), b"meanwhile");
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_destructor_that_unwinds_gets_an_error() {
+    struct WritesInDrop(Rc<File>);
+    impl Drop for WritesInDrop {
+        fn drop(&mut self) {
+            assert!(self.0.write_all_at(b"x", 0).is_err());
+        }
+    }
+    run(|| {
+        let place = Place::new("unwind");
+        let file = Rc::new(File::create_new(place.at("file")).unwrap());
+        let guard = WritesInDrop(file.clone());
+        let victim = spawn(move || {
+            let _guard = guard;
+            leveret_runtime::sleep(std::time::Duration::from_secs(60));
+        });
+        yield_now();
+        victim.kill();
+        assert!(matches!(victim.join(), Err(JoinError::Killed)));
+        assert_eq!(file.metadata().unwrap().len(), 0);
+    })
+    .unwrap();
+}
