@@ -98,7 +98,7 @@ impl Consumers {
 
     /// Whether one more may come: `false` if an exclusive one is there, or if it asks for what cannot be exclusive any more.
     pub(super) fn admits(&self, spec: &ConsumerSpec) -> bool {
-        let excluded = self.iter().any(|consumer| consumer.spec.exclusive);
+        let excluded = self.by_id.len() == 1 && self.iter().any(|consumer| consumer.spec.exclusive);
         !excluded && !(spec.exclusive && (self.single_active || !self.by_id.is_empty()))
     }
 
@@ -172,8 +172,8 @@ impl Consumers {
         let consumer = self.places[holder.0 as usize].as_mut().expect("next named it");
         consumer.unsettled += u32::from(!consumer.spec.no_ack);
         consumer.window -= i64::try_from(cost).unwrap_or(i64::MAX);
-        let line = self.lines.iter_mut().find(|line| line.priority == consumer.spec.priority);
-        let line = line.expect("every consumer has a line");
+        let place = self.lines.partition_point(|line| line.priority > consumer.spec.priority);
+        let line = self.lines.get_mut(place).expect("every consumer has a line");
         debug_assert_eq!(line.waiting.front(), Some(&holder));
         if consumer.can_take() {
             if line.waiting.len() > 1 {

@@ -31,11 +31,13 @@ pub enum Effect {
         /// Why it died.
         reason: DeathReason,
     },
-    /// A stored message (persistent, in a durable queue) is done with: the store may forget it. Comes for every way out of the queue but its
-    /// deletion.
+    /// Stored messages (persistent, in a durable queue) are done with: the store may forget them. Comes for every way out of the queue but its
+    /// deletion; neighbours that go in one call come as one range.
     Settled {
-        /// Its place.
-        seq: Seq,
+        /// The place of the first one.
+        first: Seq,
+        /// The place of the last one; often the same.
+        last: Seq,
     },
 }
 

@@ -10,13 +10,13 @@ use super::consumers::{Holder, delivery_cost};
 use super::effect::{Delivery, Effect};
 use super::lane::{Entry, State};
 use super::settings::Overflow;
-use super::{Queue, level, number, seq, settled};
+use super::{Queue, level, number, push_settled, seq, settled};
 
 /// What became of a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// The queue has it (or has handed it over already). If `stored`, the confirm must wait for the store, unless an [`Effect::Settled`] for
-    /// it came at once.
+    /// The queue has it (or has handed it over already). If `stored`, the confirm must wait for the store, unless an [`Effect::Settled`] that
+    /// covers it came at once.
     Accepted {
         /// Its place.
         seq: Seq,
@@ -48,6 +48,7 @@ impl Queue {
         let level = self.level(&message);
         let expiry = self.expiry_of(&message, now);
         let entry = Entry { message, expiry, requeues: 0, state: State::Ready, stored, indexed: false };
+        // With a full batch expired there may be more, and then the head is one of them: it is ready, so nobody gets ahead of it.
         let waiting = if self.head_level().is_none() { self.consumers.next() } else { None };
         let seq = match waiting {
             Some(holder) => self.hand_over(level, holder, entry, effects),
@@ -119,7 +120,7 @@ impl Queue {
         let consumer = Some(consumer);
         effects.push(Effect::Deliver(Delivery { consumer, seq, message, redelivered: false, requeues: 0 }));
         if is_settled {
-            effects.push(Effect::Settled { seq });
+            push_settled(seq, effects);
         }
         seq
     }

@@ -11,6 +11,10 @@ use super::lane::{Lane, State};
 use super::settings::{QueueKind, QueueSettings};
 use super::{Queue, level, number, seq, settled};
 
+/// How many messages one call lets expire. A million that expire at the same time must not hold the shard up; after a full batch
+/// [`Queue::next_expiry`] is in the past, and the next call goes on.
+pub const EXPIRE_BATCH_MAX: usize = 4096;
+
 impl Queue {
     /// When [`Queue::expire`] has something to do next: a message's time to live, or the queue's own. `None` if never, as things stand; ask
     /// again after any other call.
@@ -20,9 +24,9 @@ impl Queue {
         [message, self.lease_end()].into_iter().flatten().min()
     }
 
-    /// Time has passed: removes the messages whose time to live is over, and ends the queue if its own is.
+    /// Time has passed: removes messages whose time to live is over, up to [`EXPIRE_BATCH_MAX`], and ends the queue if its own is.
     pub fn expire(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        self.expire_messages(now, effects);
+        self.dispatch(now, effects);
         if self.lease_end().is_some_and(|end| end <= now) {
             self.end(EndReason::Unused, effects);
         }
@@ -72,14 +76,21 @@ impl Queue {
         Ok(count)
     }
 
+    /// Removes messages that have expired, at most [`EXPIRE_BATCH_MAX`]; whether all are gone.
     #[inline]
-    pub(super) fn expire_messages(&mut self, now: Time, effects: &mut Vec<Effect>) {
+    pub(super) fn expire_messages(&mut self, now: Time, effects: &mut Vec<Effect>) -> bool {
+        let mut budget = EXPIRE_BATCH_MAX;
         while let Some((time, seq)) = self.expiry.first()
             && time <= now
         {
+            if budget == 0 {
+                return false;
+            }
+            budget -= 1;
             self.expiry.remove_first();
             self.expire_message(seq, effects);
         }
+        true
     }
 
     pub(super) fn index_expiry(&mut self, time: Time, seq: Seq) {

@@ -33,6 +33,7 @@ mod tests;
 pub use consumers::{ConsumerSpec, DELIVERY_OVERHEAD_BYTES, delivery_cost};
 pub use effect::{Delivery, Effect, EndReason};
 pub use incoming::Published;
+pub use lifetime::EXPIRE_BATCH_MAX;
 pub use serving::Got;
 pub use settling::Settlement;
 
@@ -218,10 +219,11 @@ impl Queue {
 
     /// Panics if the fields contradict each other; for tests.
     #[cfg(test)]
-    pub(crate) fn check_invariants(&mut self) {
+    pub(crate) fn check_invariants(&mut self, now: Time) {
         self.lanes.iter().for_each(Lane::check_invariants);
         self.consumers.check_invariants();
-        if !self.ended {
+        let is_behind = self.next_expiry().is_some_and(|time| time <= now);
+        if !self.ended && !is_behind {
             assert!(
                 self.ready_count() == 0 || self.consumers.next().is_none(),
                 "nothing waits while somebody can take it"
@@ -259,8 +261,16 @@ fn number(seq: Seq) -> u64 {
     seq.0 & ((1 << PRIORITY_SHIFT) - 1)
 }
 
+/// Tells the store that a message is done with.
 fn settled(seq: Seq, entry: &Entry, effects: &mut Vec<Effect>) {
     if entry.stored {
-        effects.push(Effect::Settled { seq });
+        push_settled(seq, effects);
+    }
+}
+
+fn push_settled(seq: Seq, effects: &mut Vec<Effect>) {
+    match effects.last_mut() {
+        Some(Effect::Settled { last, .. }) if last.0 + 1 == seq.0 => *last = seq,
+        _ => effects.push(Effect::Settled { first: seq, last: seq }),
     }
 }

@@ -141,18 +141,25 @@ impl Model {
 
     fn judge(&mut self, effects: &[Effect], allowed: Allowed) {
         let mut letter: Option<(&Arc<Message>, DeathReason)> = None;
+        let mut removed = None;
         for effect in effects {
             match effect {
                 Effect::Deliver(delivery) => self.judge_delivery(delivery),
                 Effect::DeadLetter { message, reason } => {
                     assert!(letter.replace((message, *reason)).is_none(), "a settlement follows");
                 }
-                Effect::Settled { seq } => {
-                    let reason = self.reason_to_go(*seq, allowed);
-                    let it = self.messages.remove(self.index(*seq));
+                Effect::Settled { first, last } => {
+                    assert!(letter.is_none() || first == last, "each letter has its settlement");
+                    let mut reason = None;
+                    for seq in (first.0..=last.0).map(Seq) {
+                        reason = self.reason_to_go(seq, allowed);
+                        assert!(first == last || reason.is_none() || self.settings.dead_letter.is_none());
+                        removed = Some(self.messages.remove(self.index(seq)));
+                    }
+                    let it = removed.take().expect("a range is not empty");
                     let expected = reason.filter(|_| self.settings.dead_letter.is_some());
                     let found = letter.take().inspect(|(message, _)| assert!(Arc::ptr_eq(message, &it.message)));
-                    assert_eq!(found.map(|(_, reason)| reason), expected, "{seq}");
+                    assert_eq!(found.map(|(_, reason)| reason), expected, "{first}");
                 }
                 Effect::Cancelled { .. } | Effect::Ended(_) => panic!("nobody asked for {effect:?}"),
             }
@@ -161,7 +168,7 @@ impl Model {
     }
 
     fn compare(&self, queue: &mut Queue) {
-        queue.check_invariants();
+        queue.check_invariants(self.now);
         let ready: Vec<_> = self.ready().into_iter().map(|it| it.seq).collect();
         assert_eq!(queue.ready().map(|(seq, _)| seq).collect::<Vec<_>>(), ready);
         let bytes: usize = self.ready().iter().map(|it| it.message.body().len()).sum();
@@ -301,7 +308,7 @@ impl Run {
         };
         let seq = got.delivery.seq;
         if no_ack {
-            assert!(matches!(self.effects.pop(), Some(Effect::Settled { seq: settled }) if settled == seq));
+            assert!(self.take_settlement(seq));
         }
         self.judge(Allowed::Usual);
         assert_eq!(self.model.ready().first().map(|it| it.seq), Some(seq));
@@ -312,6 +319,18 @@ impl Run {
             self.model.messages[index].place = Place::Held(None);
         }
         assert_eq!(got.remaining as usize, self.model.ready().len());
+    }
+
+    /// Takes the settlement of one message off the end of the effects.
+    fn take_settlement(&mut self, seq: Seq) -> bool {
+        match self.effects.pop() {
+            Some(Effect::Settled { first, last }) if last == seq => {
+                let rest = Seq(last.0.wrapping_sub(1));
+                self.effects.extend((first != last).then_some(Effect::Settled { first, last: rest }));
+                true
+            }
+            _ => false,
+        }
     }
 
     fn credit(&mut self) {
@@ -388,7 +407,7 @@ impl Run {
 
     fn purge(&mut self) {
         let count = self.queue.purge(&mut self.effects);
-        assert_eq!(count as usize, self.effects.len());
+        assert_eq!(count as usize, self.model.ready().len());
         self.judge(Allowed::Purge);
         assert!(self.model.ready().is_empty());
     }

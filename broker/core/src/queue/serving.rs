@@ -7,7 +7,7 @@ use super::consumers::{ConsumerSpec, Holder, delivery_cost};
 use super::effect::{Delivery, Effect, EndReason};
 use super::lane::Entry;
 use super::settings::QueueKind;
-use super::{Queue, seq};
+use super::{Queue, push_settled, seq};
 
 /// The answer to a get.
 #[derive(Clone, Debug)]
@@ -77,20 +77,23 @@ impl Queue {
             return Err(Error::GetUnsupported(self.resource()));
         }
         self.last_used = now;
-        self.expire_messages(now, effects);
+        while !self.expire_messages(now, effects) {}
         let Some(level) = self.head_level() else { return Ok(None) };
         let Some((delivery, is_settled)) = self.take_head(level, None, Holder::GET, no_ack) else { return Ok(None) };
         self.counters.got += 1;
         if is_settled {
-            effects.push(Effect::Settled { seq: delivery.seq });
+            push_settled(delivery.seq, effects);
         }
         Ok(Some(Got { delivery, remaining: self.ready_count() }))
     }
 
-    /// Hands ready messages to consumers until one or the other runs out; what remains must be within the limits.
+    /// Hands ready messages to consumers until one or the other runs out; what remains must be within the limits. While more messages have
+    /// expired than one call removes, nobody gets anything.
     #[inline]
     pub(super) fn dispatch(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        self.expire_messages(now, effects);
+        if !self.expire_messages(now, effects) {
+            return;
+        }
         while let Some(level) = self.head_level() {
             match self.consumers.next() {
                 Some(holder) => self.deliver_to(level, holder, effects),
@@ -108,7 +111,7 @@ impl Queue {
         let seq = delivery.seq;
         effects.push(Effect::Deliver(delivery));
         if is_settled {
-            effects.push(Effect::Settled { seq });
+            push_settled(seq, effects);
         }
     }
 

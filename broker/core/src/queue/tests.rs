@@ -3,7 +3,7 @@
 //! | text | effect |
 //! |---|---|
 //! | `1<a` | message a is delivered to consumer 1; `1<a!` redelivered |
-//! | `-a` | the store may forget a |
+//! | `-a`, `-a..c` | the store may forget a, a to c |
 //! | `a>expired` | a is dead-lettered, and why |
 //! | `cancel 1` | consumer 1 is cancelled |
 //! | `ended LastConsumer` | the queue has ended |
@@ -161,7 +161,7 @@ impl Bench {
     }
 
     fn said(&mut self) -> String {
-        self.queue.check_invariants();
+        self.queue.check_invariants(self.now);
         let effects: Vec<_> = self.effects.drain(..).collect();
         let words = effects.iter().map(|effect| match effect {
             Effect::Deliver(delivery) => {
@@ -172,7 +172,10 @@ impl Bench {
             Effect::Cancelled { consumer } => format!("cancel {}", consumer.0),
             Effect::Ended(reason) => format!("ended {reason:?}"),
             Effect::DeadLetter { message, reason } => format!("{}>{}", body(message), reason.as_str()),
-            Effect::Settled { seq } => format!("-{}", self.names.get(seq).map_or("new", String::as_str)),
+            Effect::Settled { first, last } => {
+                let name = |seq: &Seq| self.names.get(seq).map_or("new", String::as_str);
+                if first == last { format!("-{}", name(first)) } else { format!("-{}..{}", name(first), name(last)) }
+            }
         });
         words.collect::<Vec<_>>().join(" ")
     }
@@ -437,6 +440,35 @@ fn purge_takes_what_is_ready() {
 }
 
 #[test]
+fn neighbours_are_settled_as_one_range() {
+    let mut bench = Bench::new(&[]);
+    for name in ["a", "b", "c", "d", "e"] {
+        bench.message(name, |message| _ = message.persistent(name != "b"));
+    }
+    bench.get(false);
+    assert_eq!(bench.call(|queue, _, effects| queue.purge(effects)).1, "-c..e");
+    for name in ["f", "g", "h"] {
+        bench.message(name, |message| _ = message.persistent(true));
+    }
+    bench.requeue("a");
+    assert_eq!(bench.call(|queue, _, effects| queue.purge(effects)).1, "-a -f..h");
+}
+
+#[test]
+fn many_messages_expire_in_batches_and_in_full_before_the_next_is_served() {
+    let mut bench = Bench::new(&[("x-message-ttl", int(10))]);
+    for _ in 0..EXPIRE_BATCH_MAX + 1 {
+        bench.queue.publish(Message::builder("", "q", b"", 0).build(), Time(0), &mut bench.effects);
+    }
+    bench.now = Time(5);
+    bench.publish("late");
+    bench.now = Time(10);
+    assert_eq!(bench.consume(spec(1)), "", "one expired message is before it still");
+    assert_eq!((bench.queue.ready_count(), bench.queue.next_expiry()), (2, Some(Time(10))));
+    assert_eq!(bench.at(10), "1<late");
+}
+
+#[test]
 fn rejected_messages_are_dead_lettered_or_dropped() {
     let mut bench = Bench::new(&with_dlx(&[]));
     bench.message("a", |message| _ = message.persistent(true));
@@ -493,7 +525,7 @@ fn the_expiry_index_forgets_what_was_consumed() {
         bench.queue.get(true, Time(1), &mut bench.effects).expect("not refused");
     }
     assert!(bench.queue.expiry.seqs().count() < 200);
-    bench.queue.check_invariants();
+    bench.queue.check_invariants(Time(1));
 }
 
 #[test]
@@ -610,7 +642,7 @@ fn restored_messages_keep_their_places() {
     assert!(!bench.queue.restore(Seq(9), message("d"), None, 0), "not ascending");
     assert!(!bench.queue.restore(Seq(9 << PRIORITY_SHIFT), message("e"), None, 0), "no such priority");
     bench.queue.resume_numbering(Seq(20));
-    bench.queue.check_invariants();
+    bench.queue.check_invariants(Time(1));
     let published = bench.queue.publish(message("f"), Time(0), &mut Vec::new());
     assert_eq!(published, Published::Accepted { seq: Seq(21), stored: true });
     assert_eq!(bench.ready(), "c a b f");
