@@ -297,27 +297,27 @@ impl Arguments {
     }
 }
 
+impl Arguments {
+    /// Entries by name, each name once; what equality and hash are about.
+    fn canonical(&self) -> Vec<(&str, &Value)> {
+        let mut entries: Vec<_> = self.iter().collect();
+        entries.sort_by_key(|(name, _)| *name);
+        entries.dedup_by_key(|(name, _)| *name);
+        entries
+    }
+}
+
 impl PartialEq for Arguments {
     fn eq(&self, other: &Self) -> bool {
-        let within = |a: &Self, b: &Self| a.iter().all(|(name, _)| a.get(name) == b.get(name));
-        self.0 == other.0 || (within(self, other) && within(other, self))
+        self.0 == other.0 || self.canonical() == other.canonical()
     }
 }
 
 impl Eq for Arguments {}
 
 impl Hash for Arguments {
-    /// Independent of the order: the sum of the entries' own hashes.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let mut sum = 0u64;
-        for (index, (name, value)) in self.iter().enumerate() {
-            if self.iter().take(index).all(|(earlier, _)| earlier != name) {
-                let mut entry = crate::hash::FoldHasher::default();
-                (name, value).hash(&mut entry);
-                sum = sum.wrapping_add(entry.finish());
-            }
-        }
-        state.write_u64(sum);
+        self.canonical().hash(state);
     }
 }
 

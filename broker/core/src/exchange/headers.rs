@@ -67,13 +67,44 @@ impl HeadersTable {
     /// Appends the targets of every matching pattern. No headers are an empty table.
     pub(crate) fn matches(&self, headers: Option<&Arguments>, out: &mut Vec<Target>) {
         const EMPTY: &Arguments = &Arguments::new();
-        let headers = headers.unwrap_or(EMPTY);
-        out.extend(self.patterns.iter().filter(|pattern| pattern.matches(headers)).map(|pattern| pattern.target));
+        let headers = Headers::new(headers.unwrap_or(EMPTY));
+        out.extend(self.patterns.iter().filter(|pattern| pattern.matches(&headers)).map(|pattern| pattern.target));
+    }
+}
+
+/// Up to this many headers are searched one by one.
+const SCAN_MAX: usize = 16;
+
+/// A message's headers, to be searched many times. Sorted if there are many, because a client chooses how many there are, on both sides.
+enum Headers<'a> {
+    Few(&'a Arguments),
+    Many(Vec<(&'a str, &'a Value)>),
+}
+
+impl<'a> Headers<'a> {
+    fn new(headers: &'a Arguments) -> Self {
+        if headers.len() <= SCAN_MAX {
+            return Self::Few(headers);
+        }
+        let mut entries: Vec<_> = headers.iter().collect();
+        entries.sort_by_key(|(name, _)| *name);
+        entries.dedup_by_key(|(name, _)| *name);
+        Self::Many(entries)
+    }
+
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        match self {
+            Self::Few(headers) => headers.get(name),
+            Self::Many(entries) => {
+                let place = entries.binary_search_by_key(&name, |(name, _)| name).ok()?;
+                entries.get(place).map(|(_, value)| *value)
+            }
+        }
     }
 }
 
 impl Pattern {
-    fn matches(&self, headers: &Arguments) -> bool {
+    fn matches(&self, headers: &Headers<'_>) -> bool {
         let takes_part = |name: &str| if self.mode.with_x { name != "x-match" } else { !name.starts_with("x-") };
         let holds = |(name, wanted): (&str, &Value)| match headers.get(name) {
             None => false,
@@ -135,6 +166,18 @@ mod tests {
         assert!(matches(&[], None));
         assert!(!matches(&[("a", Value::Void)], None));
         assert!(!matches(&[("a", Value::long(1)), ("b", Value::long(2))], Some(&table(&[("a", Value::long(1))]))));
+    }
+
+    #[test]
+    fn many_headers_are_found_as_few_are() {
+        for count in [SCAN_MAX, SCAN_MAX + 1, 100] {
+            let mut headers: Arguments =
+                (0..count - 1).rev().map(|n| (format!("h{n}"), Value::long(n as i64))).collect();
+            headers.push("h0", Value::str("a duplicate, which does not count"));
+            for (name, value, expected) in [("h0", 0, true), ("h7", 7, true), ("h7", 8, false), ("h", 0, false)] {
+                assert_eq!(matches(&[(name, Value::long(value))], Some(&headers)), expected, "{count} {name}");
+            }
+        }
     }
 
     #[test]
