@@ -89,7 +89,11 @@ impl Topology {
 pub struct Router {
     destinations: Vec<Destination>,
     targets: Vec<Target>,
-    visited: Vec<ExchangeId>,
+    /// Exchanges to visit, in order.
+    visits: Vec<ExchangeId>,
+    /// For each exchange the last message that came by.
+    seen: Vec<u64>,
+    message: u64,
     topic: TopicScratch,
     cache: RouteCache,
 }
@@ -139,10 +143,11 @@ impl Router {
     }
 
     fn route_by_bindings(&mut self, vhost: &Vhost, start: ExchangeId, publish: &Publish<'_>) {
-        self.visited.clear();
-        self.visited.push(start);
+        self.message += 1;
+        self.visits.clear();
+        self.will_visit(start);
         let mut index = 0;
-        while let Some(id) = self.visited.get(index).copied() {
+        while let Some(id) = self.visits.get(index).copied() {
             index += 1;
             self.visit(vhost, id, publish);
         }
@@ -164,12 +169,22 @@ impl Router {
         {
             self.targets.extend(vhost.exchange_id(alternate).map(Target::Exchange));
         }
-        for target in &self.targets {
-            match target {
-                Target::Queue(destination) => self.destinations.push(*destination),
-                Target::Exchange(next) if !self.visited.contains(next) => self.visited.push(*next),
-                Target::Exchange(_) => {}
+        for index in 0..self.targets.len() {
+            match self.targets[index] {
+                Target::Queue(destination) => self.destinations.push(destination),
+                Target::Exchange(next) => self.will_visit(next),
             }
+        }
+    }
+
+    fn will_visit(&mut self, exchange: ExchangeId) {
+        let place = exchange.0 as usize;
+        if self.seen.len() <= place {
+            self.seen.resize(place + 1, 0);
+        }
+        if self.seen[place] != self.message {
+            self.seen[place] = self.message;
+            self.visits.push(exchange);
         }
     }
 
