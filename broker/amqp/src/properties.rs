@@ -226,21 +226,34 @@ fn check_values(flags: u16, reader: &mut Reader<'_>) -> Result<(), DecodeError> 
 /// assert_eq!(BasicProperties::from(&encoded), properties);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
-#[expect(missing_docs, reason = "the accessors of `Properties` say what each is")]
 pub struct BasicProperties {
+    /// MIME type of the body.
     pub content_type: Option<Vec<u8>>,
+    /// MIME encoding of the body.
     pub content_encoding: Option<Vec<u8>>,
+    /// Headers, which the broker reads for routing and marks with its own.
     pub headers: Option<Table>,
+    /// 2 is persistent, anything else is not.
     pub delivery_mode: Option<u8>,
+    /// Higher is more urgent.
     pub priority: Option<u8>,
+    /// Which request this answers.
     pub correlation_id: Option<Vec<u8>>,
+    /// Where to send the answer.
     pub reply_to: Option<Vec<u8>>,
+    /// Time to live: decimal milliseconds, as text.
     pub expiration: Option<Vec<u8>>,
+    /// The application's id of the message.
     pub message_id: Option<Vec<u8>>,
+    /// Seconds since the epoch.
     pub timestamp: Option<u64>,
+    /// The property `type`, a name of the application's choice.
     pub kind: Option<Vec<u8>>,
+    /// The publisher, which the broker checks.
     pub user_id: Option<Vec<u8>>,
+    /// The publishing application.
     pub app_id: Option<Vec<u8>>,
+    /// Deprecated, passed through.
     pub cluster_id: Option<Vec<u8>>,
 }
 

@@ -234,6 +234,26 @@ fn methods_in_the_wrong_state() {
 }
 
 #[test]
+fn tables_of_methods_have_to_decode() {
+    let mut server = Server::new(LIMITS);
+    server.feed(b"AMQP\0\0\x09\x01");
+    server.out.clear();
+    let start_ok = hex("000A 000B  00000003 01 61 7A  00 00000000 00");
+    assert_eq!(server.feed(&frame(1, 0, &start_ok)), ["0 connection fault 501"]);
+    let text = "FRAME_ERROR - cannot decode <<0,0,0,3,1,97,122,0,0,0,0,0,0>>";
+    assert_eq!(server.sent(), [format!("0 close 501 {text} 10.11")]);
+}
+
+#[test]
+fn long_texts_are_cut() {
+    let mut server = Server::open();
+    assert_eq!(server.feed(&frame(1, 1, &[[0, 60, 0, 80].as_slice(), &[9; 300]].concat())), ["1 connection fault 501"]);
+    let sent = server.sent().concat();
+    let cut = &sent["0 close 501 ".len()..sent.len() - " 60.80".len()];
+    assert!(cut.starts_with("FRAME_ERROR - cannot decode <<9,9,9,") && cut.len() == 255, "{cut}");
+}
+
+#[test]
 fn refused_tuning() {
     let mut server = Server::new(LIMITS);
     server.feed(&[b"AMQP\0\0\x09\x01".to_vec(), method(0, &start_ok())].concat());
@@ -243,19 +263,19 @@ fn refused_tuning() {
     assert_eq!(server.sent(), [format!("0 close 530 {text} 10.30")]);
 }
 
+/// Checks which connection.close the frames `bad` provoke on a running connection, channels 1 and 2 open.
+fn check_hard_error(bad: &[Vec<u8>], expected: &str) {
+    let mut server = Server::open();
+    let events = server.feed(&bad.concat());
+    assert!(events.last().is_some_and(|last| last.contains("connection fault")), "{events:?}");
+    assert_eq!(server.sent(), [format!("0 close {expected}")]);
+    assert!(server.connection.is_closing());
+    assert_eq!(server.connection.channel_count(), 0);
+}
+
 #[test]
-fn hard_errors_on_a_running_connection() {
-    let check = |bad: &[Vec<u8>], expected: &str| {
-        let mut server = Server::open();
-        let events = server.feed(&bad.concat());
-        assert!(events.last().is_some_and(|last| last.contains("connection fault")), "{events:?}");
-        assert_eq!(server.sent(), [format!("0 close {expected}")]);
-        assert!(server.connection.is_closing());
-        assert_eq!(server.connection.channel_count(), 0);
-    };
-    let header = |class_id, weight, body_size| frame(2, 1, &content_header(class_id, weight, body_size));
-    let header_of = |body_size| header(60, 0, body_size);
-    // Frames.
+fn frames_that_are_not_due() {
+    let check = check_hard_error;
     check(&[frame(9, 0, b"abc")], "501 FRAME_ERROR - type 9, all octets = <<\"abc\">>: unknown_frame 0.0");
     check(&[frame(4, 1, &[])], "501 FRAME_ERROR - type 4, all octets = <<>>: unknown_frame 0.0");
     check(&[frame(1, 1, &[0, 10, 0])], "501 FRAME_ERROR - type 1, all octets = <<0,10,0>>: unknown_frame 0.0");
@@ -267,7 +287,11 @@ fn hard_errors_on_a_running_connection() {
     check(&[frame(2, 0, &content_header(60, 0, 0))], {
         "505 UNEXPECTED_FRAME - type 2, all octets = <<0,60,0,0,0,0,0,0,0,0,0,0,0,0>> 0.0"
     });
-    // Methods.
+}
+
+#[test]
+fn methods_that_are_not_understood() {
+    let check = check_hard_error;
     check(&[frame(1, 1, &[0, 60, 0, 200])], "503 COMMAND_INVALID - unknown method 60.200 60.200");
     check(&[frame(1, 0, &[0, 99, 0, 1])], "503 COMMAND_INVALID - unknown method 99.1 99.1");
     check(&[frame(1, 1, &[0, 60, 0, 80, 0, 5])], "501 FRAME_ERROR - cannot decode <<0,5>> 60.80");
@@ -280,12 +304,22 @@ fn hard_errors_on_a_running_connection() {
     check(&[method(1, &connection::Open::default())], "503 COMMAND_INVALID - unimplemented method 10.40");
     check(&[method(1, &channel::FlowOk { active: true })], "503 COMMAND_INVALID - unimplemented method 20.21");
     check(&[method(1, &channel::Flow { active: false })], "540 NOT_IMPLEMENTED - active=false 20.20");
-    // Channels.
+}
+
+#[test]
+fn methods_on_channels_in_the_wrong_state() {
+    let check = check_hard_error;
     check(&[method(1, &channel::Open {})], "504 CHANNEL_ERROR - second 'channel.open' seen 20.10");
     check(&[method(3, &basic::Qos::default())], "504 CHANNEL_ERROR - expected 'channel.open' 60.10");
     check(&[publish_method(3)], "504 CHANNEL_ERROR - expected 'channel.open' 60.40");
     check(&[method(3, &channel::Close::default())], "504 CHANNEL_ERROR - expected 'channel.open' 20.40");
-    // Contents.
+}
+
+#[test]
+fn contents_out_of_order() {
+    let check = check_hard_error;
+    let header = |class_id, weight, body_size| frame(2, 1, &content_header(class_id, weight, body_size));
+    let header_of = |body_size| header(60, 0, body_size);
     let not_due = "505 UNEXPECTED_FRAME - expected method frame, got non method frame instead 0.0";
     check(&[header_of(1)], not_due);
     check(&[frame(3, 1, b"x")], not_due);
