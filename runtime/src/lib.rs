@@ -15,6 +15,7 @@ pub mod random;
 pub(crate) mod readiness;
 pub(crate) mod remote;
 pub(crate) mod runtime;
+pub mod selectors;
 pub(crate) mod shard;
 pub mod signal;
 pub mod sync;

@@ -41,6 +41,12 @@ impl Ready {
         self.0 & other.0 != 0
     }
 
+    /// What of these is also in `other`.
+    #[inline]
+    pub(crate) fn among(self, other: Ready) -> Ready {
+        Ready(self.0 & other.0)
+    }
+
     #[inline]
     fn without(self, other: Ready) -> Ready {
         Ready(self.0 & !other.0)

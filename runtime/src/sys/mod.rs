@@ -4,6 +4,7 @@
 //! handler that turns a stack overflow into a sentence.
 #![allow(unsafe_code)]
 
+pub(crate) mod epoll;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod overflow;
