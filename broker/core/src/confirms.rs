@@ -1,10 +1,11 @@
 //! A channel's publisher confirms: which publishes are still open, and how the answers are put together.
 //!
-//! Each publish takes the next number, starting with 1, and waits for a number of queues (none, if it is unroutable). When the last of them has confirmed, it is
-//! done: acked, or nacked if one of them refused it.
+//! Each publish takes the next number, starting with 1, and waits for a number of queues (none, if it is unroutable).
+//! When the last of them has confirmed, it is done: acked, or nacked if one of them refused it.
 //!
-//! Done numbers are collected until the shell takes them, once a turn, and go out as few frames as the standard allows: an ack with `multiple` up to
-//! the *cut-off* (the lowest number that is still open or is to be nacked), then single acks for those beyond; nacks likewise after them.
+//! Done numbers are collected until the shell takes them, once a turn, and go out as few frames as the standard allows:
+//! an ack with `multiple` up to the *cut-off* (the lowest number that is still open or is to be nacked), then single
+//! acks for those beyond; nacks likewise after them.
 
 use crate::slots::Slots;
 

@@ -1,8 +1,9 @@
 //! Dead-lettering: where a dead message goes, and what is written down about its deaths.
 //!
-//! The history is kept beside the message as values of its own. Headers are for the reader's eyes: they are written anew with each death, and what a
-//! client publishes as `x-death` is an ordinary header that is never continued. Only for messages that the broker itself has
-//! stored may the history be read back from headers ([`DeathHistory::from_headers`]).
+//! The history is kept beside the message as values of its own. Headers are for the reader's eyes: they are written
+//! anew with each death, and what a client publishes as `x-death` is an ordinary header that is never continued. Only
+//! for messages that the broker itself has stored may the history be read back from headers
+//! ([`DeathHistory::from_headers`]).
 
 use std::sync::Arc;
 
@@ -79,8 +80,8 @@ struct Place {
     exchange: Name,
 }
 
-/// How to publish a dead message again: body and properties stay, but the expiration property goes, and the headers are rewritten
-/// with [`DeathHistory::write_headers`].
+/// How to publish a dead message again: body and properties stay, but the expiration property goes, and the headers are
+/// rewritten with [`DeathHistory::write_headers`].
 #[derive(Clone, Debug)]
 pub struct Redirect {
     /// The dead-letter exchange. If it does not exist, the message is dropped.
@@ -152,8 +153,8 @@ impl DeathHistory {
         &self.entries
     }
 
-    /// Whether sending the message on to this queue would close a cycle that nobody's decision takes part in: it died there before, and neither then nor
-    /// since by rejection. Such a message is dropped instead. (RabbitMQ)
+    /// Whether sending the message on to this queue would close a cycle that nobody's decision takes part in: it died
+    /// there before, and neither then nor since by rejection. Such a message is dropped instead. (RabbitMQ)
     pub fn is_cycle(&self, target_queue: &str) -> bool {
         let place = self.entries.iter().position(|death| &*death.queue == target_queue);
         let since = place.map_or(&[][..], |place| &self.entries[..=place]);
@@ -172,7 +173,8 @@ impl DeathHistory {
         headers.sort();
     }
 
-    /// Reads back what [`DeathHistory::write_headers`] wrote. Only for headers known to be the broker's own; anything else may yield `None`.
+    /// Reads back what [`DeathHistory::write_headers`] wrote. Only for headers known to be the broker's own; anything
+    /// else may yield `None`.
     pub fn from_headers(headers: &Arguments) -> Option<Self> {
         let Some(Value::Array(tables)) = headers.get("x-death") else { return None };
         let entries = tables.iter().map(Death::from_value).collect::<Option<Vec<_>>>()?;
@@ -311,7 +313,10 @@ mod tests {
         assert_eq!(field_names(oldest), [&["original-expiration"][..], &fields].concat());
         assert_eq!(
             oldest.to_string().as_str(),
-            "[{original-expiration,60000},{count,1},{reason,expired},{queue,work},{time,1700000000},{exchange,orders},{routing-keys,[new,copy]}]"
+            concat!(
+                "[{original-expiration,60000},{count,1},{reason,expired},{queue,work},",
+                "{time,1700000000},{exchange,orders},{routing-keys,[new,copy]}]"
+            )
         );
     }
 

@@ -1,7 +1,8 @@
 //! Everything the model can refuse, one variant for each sentence that RabbitMQ's users know.
 //!
-//! A variant carries the data that its text needs and nothing else; reply codes and the texts themselves live in the shell, in one
-//! table. Each variant quotes the text it is for, with its fields in angle brackets. All of these are the client's fault.
+//! A variant carries the data that its text needs and nothing else; reply codes and the texts themselves live in the
+//! shell, in one table. Each variant quotes the text it is for, with its fields in angle brackets. All of these are the
+//! client's fault.
 
 use crate::ids::Name;
 use crate::permission::Right;
@@ -50,8 +51,8 @@ impl Resource {
 
 /// The two sides of an `inequivalent arg` text; `None` is an argument that is absent.
 ///
-/// Present on both sides, both print as `'<value>'`. Present on one, it prints as `the value '<value>' of type '<type_name>'` and the
-/// other side as `none`.
+/// Present on both sides, both print as `'<value>'`. Present on one, it prints as `the value '<value>' of type
+/// '<type_name>'` and the other side as `none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inequivalent {
     /// `durable`, `type`, `x-message-ttl`...
@@ -131,8 +132,8 @@ pub enum Error {
     },
 
     // Queues.
-    /// `cannot obtain exclusive access to locked queue '<q>' in vhost '<v>'. It could be originally declared on another connection or
-    /// the exclusive property value does not match that of the original declaration.`
+    /// `cannot obtain exclusive access to locked queue '<q>' in vhost '<v>'. It could be originally declared on another
+    /// connection or the exclusive property value does not match that of the original declaration.`
     ResourceLocked(Resource),
     /// `invalid arg '<argument>' for queue '<q>' in vhost '<v>': <reason>`
     InvalidArgument {
@@ -143,7 +144,8 @@ pub enum Error {
         /// What is wrong with its value.
         reason: Reason,
     },
-    /// `invalid arg '<argument>' for queue '<q>' in vhost '<v>' of queue type <kind>` (kind as [`QueueKind::module_name`])
+    /// `invalid arg '<argument>' for queue '<q>' in vhost '<v>' of queue type <kind>` (kind as
+    /// [`QueueKind::module_name`])
     ArgumentOfOtherType {
         /// The argument's name.
         argument: Name,
@@ -152,8 +154,8 @@ pub enum Error {
         /// Its type.
         kind: QueueKind,
     },
-    /// `invalid property '<property>' for queue '<q>' in vhost '<v>'`: quorum queues refuse `non-durable`, `exclusive-owner` and
-    /// `auto-delete`.
+    /// `invalid property '<property>' for queue '<q>' in vhost '<v>'`: quorum queues refuse `non-durable`,
+    /// `exclusive-owner` and `auto-delete`.
     InvalidProperty {
         /// The property's name.
         property: &'static str,
@@ -169,8 +171,8 @@ pub enum Error {
     },
     /// `queue '<q>' in vhost '<v>' not empty`
     NotEmpty(Resource),
-    /// `cannot delete queue '<q>' in vhost '<v>'. queue.delete operations with <flag> flag set are not supported by quorum queues`
-    /// (hard)
+    /// `cannot delete queue '<q>' in vhost '<v>'. queue.delete operations with <flag> flag set are not supported by
+    /// quorum queues` (hard)
     DeleteFlagUnsupported {
         /// The queue.
         queue: Resource,
@@ -179,12 +181,13 @@ pub enum Error {
     },
     /// `queue '<q>' in vhost '<v>' in exclusive use`
     ExclusiveUse(Resource),
-    /// `cannot obtain access to locked queue '<q>' in vhost '<v>'. basic.get operations are not supported by quorum queues with single
-    /// active consumer`
+    /// `cannot obtain access to locked queue '<q>' in vhost '<v>'. basic.get operations are not supported by quorum
+    /// queues with single active consumer`
     GetUnsupported(Resource),
 
     // Both.
-    /// `inequivalent arg '<argument>' for <subject>: received <received> but current is <current>`; boxed because it is large
+    /// `inequivalent arg '<argument>' for <subject>: received <received> but current is <current>`; boxed because it is
+    /// large
     Inequivalent(Box<Inequivalent>),
     /// `exchange '<x>' in vhost '<v>' in use` / `queue '<q>' in vhost '<v>' in use`
     InUse(Resource),

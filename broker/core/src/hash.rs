@@ -1,13 +1,13 @@
 //! A fast hasher with no randomness.
 //!
-//! Two reasons for not taking the standard one. Replay: a seed must repeat a run exactly, so iteration order may not depend on
-//! the process. Speed: keys here are small integers and short names, for which SipHash costs more than the lookup itself.
-//! One multiplication of 64 by 64 to 128 bits folds each word into the state (a *folded multiply*), which mixes high bits into
-//! low ones, so that hash tables that use either end are served well.
+//! Two reasons for not taking the standard one. Replay: a seed must repeat a run exactly, so iteration order may not
+//! depend on the process. Speed: keys here are small integers and short names, for which SipHash costs more than the
+//! lookup itself. One multiplication of 64 by 64 to 128 bits folds each word into the state (a *folded multiply*),
+//! which mixes high bits into low ones, so that hash tables that use either end are served well.
 //!
-//! It is not made to withstand an attacker who picks colliding names. Names can only be declared by a user with `configure`
-//! permission on them, who could as well declare a million queues; foreign routing keys are only looked up, never inserted
-//! (the bounded route cache excepted).
+//! It is not made to withstand an attacker who picks colliding names. Names can only be declared by a user with
+//! `configure` permission on them, who could as well declare a million queues; foreign routing keys are only looked up,
+//! never inserted (the bounded route cache excepted).
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};

@@ -1,8 +1,8 @@
 //! The small integers by which the model's pieces call each other.
 //!
-//! Every id is a newtype, so that a queue's sequence number cannot be taken for a channel's delivery tag. They are plain
-//! integers because they are copied into every effect and every mailbox entry. Who allocates which is said at each type;
-//! none of them is ever reused while the program runs.
+//! Every id is a newtype, so that a queue's sequence number cannot be taken for a channel's delivery tag. They are
+//! plain integers because they are copied into every effect and every mailbox entry. Who allocates which is said at
+//! each type; none of them is ever reused while the program runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,8 +50,8 @@ pub struct ConsumerId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u16);
 
-/// A message's place in one queue. The order of two of them is the order of delivery within one priority; the value is opaque
-/// otherwise (the priority sits in the upper bits).
+/// A message's place in one queue. The order of two of them is the order of delivery within one priority; the value is
+/// opaque otherwise (the priority sits in the upper bits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 

@@ -1,10 +1,10 @@
 //! A channel's unsettled deliveries, by delivery tag.
 //!
-//! Tags count from 1 over everything that the channel delivers, no-ack deliveries included; only what wants settling is kept. Settling is O(1) for
-//! each delivery, in order or not, one by one or in ranges.
+//! Tags count from 1 over everything that the channel delivers, no-ack deliveries included; only what wants settling is
+//! kept. Settling is O(1) for each delivery, in order or not, one by one or in ranges.
 //!
-//! The ledger also counts for the channel-wide prefetch (basic.qos with global=true): all unsettled deliveries to consumers of the channel together; what
-//! came by basic.get does not count.
+//! The ledger also counts for the channel-wide prefetch (basic.qos with global=true): all unsettled deliveries to
+//! consumers of the channel together; what came by basic.get does not count.
 
 use crate::error::Error;
 use crate::ids::{ConsumerId, QueueId, Seq, ShardId};
@@ -58,8 +58,9 @@ impl Ledger {
         self.entries.skip()
     }
 
-    /// Appends the deliveries that an ack, nack or reject settles, oldest first. "ack tag 0 multiple=true: everything outstanding on the channel,
-    /// fine if nothing is. Otherwise the tag must be outstanding; multiple settles it and all older ones" (RabbitMQ).
+    /// Appends the deliveries that an ack, nack or reject settles, oldest first. "ack tag 0 multiple=true: everything
+    /// outstanding on the channel, fine if nothing is. Otherwise the tag must be outstanding; multiple settles it and
+    /// all older ones" (RabbitMQ).
     pub fn settle(&mut self, tag: u64, multiple: bool, out: &mut Vec<Unsettled>) -> Result<(), Error> {
         self.settle_each(tag, multiple, |_, entry| out.push(entry))
     }
@@ -93,7 +94,8 @@ impl Ledger {
         self.entries.reopen(tag, entry);
     }
 
-    /// Appends all unsettled deliveries, oldest first, and forgets them: recover, or the channel's end. Tags go on counting.
+    /// Appends all unsettled deliveries, oldest first, and forgets them: recover, or the channel's end. Tags go on
+    /// counting.
     pub fn drain(&mut self, out: &mut Vec<Unsettled>) {
         while let Some((_, entry)) = self.pop_up_to(u64::MAX) {
             out.push(entry);
@@ -150,8 +152,8 @@ mod tests {
         settled.iter().map(|entry| entry.seq.0).collect()
     }
 
-    /// Five deliveries with tags 1 to 5, the third of them no-ack; then the commands in turn, each with the tags it must settle (`None`:
-    /// unknown delivery tag).
+    /// Five deliveries with tags 1 to 5, the third of them no-ack; then the commands in turn, each with the tags it
+    /// must settle (`None`: unknown delivery tag).
     #[test]
     fn tags_are_settled_as_the_standard_says() {
         let check = |commands: &[(u64, bool, Option<&[u64]>)]| {

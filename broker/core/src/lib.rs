@@ -12,16 +12,20 @@
 //! ```
 //!
 //! - [`message`]: one publish, immutable, shared by reference count.
-//! - [`topology`]: what exists (virtual hosts, exchanges, queues, bindings), how it may change, and where a message goes. One owner checks; replicas
-//!   apply the same [`TopologyChange`](topology::TopologyChange)s. [`exchange`] holds the matching.
-//! - [`queue`]: one queue's messages and consumers. Calls append [`Effect`](queue::Effect)s; the shell carries them out.
+//! - [`topology`]: what exists (virtual hosts, exchanges, queues, bindings), how it may change, and where a message
+//!   goes. One owner checks; replicas apply the same [`TopologyChange`](topology::TopologyChange)s. [`exchange`] holds
+//!   the matching.
+//! - [`queue`]: one queue's messages and consumers. Calls append [`Effect`](queue::Effect)s; the shell carries them
+//!   out.
 //! - [`ledger`]: a channel's unsettled deliveries. [`confirms`]: a channel's unconfirmed publishes.
-//! - [`transaction`]: what a channel holds back until tx.commit. [`death`]: what dead-lettering writes down. [`permission`]: who may do what.
+//! - [`transaction`]: what a channel holds back until tx.commit. [`death`]: what dead-lettering writes down.
+//!   [`permission`]: who may do what.
 //! - [`error`]: every refusal, exact, without reply codes.
 //!
-//! Everything is single-threaded data, owned by one shard; what goes between shards are values. There is no clock, no randomness, no IO and no wire
-//! format in this crate: `now` and random bytes are arguments, property bytes are opaque. Behaviour is RabbitMQ's; where a
-//! sentence in the documentation stands between quotation marks, it is that behaviour stated.
+//! Everything is single-threaded data, owned by one shard; what goes between shards are values. There is no clock, no
+//! randomness, no IO and no wire format in this crate: `now` and random bytes are arguments, property bytes are opaque.
+//! Behaviour is RabbitMQ's; where a sentence in the documentation stands between quotation marks, it is that behaviour
+//! stated.
 
 pub mod confirms;
 pub mod death;

@@ -1,16 +1,17 @@
 //! One published message, immutable and shared.
 //!
-//! A message is built once, by the connection that receives it, and then only handed around as `Arc<Message>`: each queue that holds
-//! it and each delivery that carries it is a reference count. Names, property bytes and body lie in one buffer, so a message costs two allocations,
-//! and its exchange name is a copy of its own rather than a shared reference, because a reference count that every shard changes
-//! for every message is a cache line that every shard waits for.
+//! A message is built once, by the connection that receives it, and then only handed around as `Arc<Message>`: each
+//! queue that holds it and each delivery that carries it is a reference count. Names, property bytes and body lie in
+//! one buffer, so a message costs two allocations, and its exchange name is a copy of its own rather than a shared
+//! reference, because a reference count that every shard changes for every message is a cache line that every shard
+//! waits for.
 //!
 //! ```text
 //!   data:  exchange | routing key | properties (as received) | body
 //! ```
 //!
-//! The properties stay undecoded. What the model needs of them (priority, expiration, persistence, CC keys, sometimes the headers) the
-//! shell reads once and states beside them.
+//! The properties stay undecoded. What the model needs of them (priority, expiration, persistence, CC keys, sometimes
+//! the headers) the shell reads once and states beside them.
 //!
 //! A dead-lettered message keeps the body of the message it was made from by referring to it ([`Builder::body_of`]).
 
@@ -19,8 +20,8 @@ use std::sync::Arc;
 use crate::death::DeathHistory;
 use crate::value::Arguments;
 
-/// Room for names and properties is reserved before the body comes; so is the announced body, up to this many bytes. A peer that announces
-/// 16 MiB and sends nothing costs no more than this.
+/// Room for names and properties is reserved before the body comes; so is the announced body, up to this many bytes. A
+/// peer that announces 16 MiB and sends nothing costs no more than this.
 const BODY_RESERVE_MAX: usize = 128 * 1024;
 
 /// See the module's description.
@@ -50,8 +51,8 @@ struct Extra {
 }
 
 impl Message {
-    /// Starts a message. `properties` are the bytes of the content header after the body size, exactly as they shall be delivered.
-    /// `body_size` is a hint.
+    /// Starts a message. `properties` are the bytes of the content header after the body size, exactly as they shall be
+    /// delivered. `body_size` is a hint.
     pub fn builder(exchange: &str, routing_key: &str, properties: &[u8], body_size: usize) -> Builder {
         let head = exchange.len() + routing_key.len() + properties.len();
         let mut data = Vec::with_capacity(head + body_size.min(BODY_RESERVE_MAX));
@@ -210,7 +211,8 @@ impl Builder {
     }
 }
 
-/// Lengths of names are below 256 and those of properties below one frame; whoever hands in 4 GiB of them has broken the frame limit.
+/// Lengths of names are below 256 and those of properties below one frame; whoever hands in 4 GiB of them has broken
+/// the frame limit.
 fn offset(length: usize) -> u32 {
     u32::try_from(length).expect("names and properties fit one frame")
 }

@@ -1,8 +1,8 @@
 //! Who may do what.
 //!
-//! For each user and virtual host there are three regular expressions: names that the user may *configure* (create and delete), *write* to and *read* from. One
-//! table, [`Operation::requirements`], says which operation needs which right on what; it is the same for AMQP and for HTTP. No record means no access to
-//! the virtual host at all.
+//! For each user and virtual host there are three regular expressions: names that the user may *configure* (create and
+//! delete), *write* to and *read* from. One table, [`Operation::requirements`], says which operation needs which right
+//! on what; it is the same for AMQP and for HTTP. No record means no access to the virtual host at all.
 //!
 //! Topic exchanges may have a further record, on routing and binding keys. Where there is none, every key is allowed.
 //!
@@ -14,7 +14,8 @@ use crate::error::{Error, Resource, ResourceKind};
 use crate::hash::FastMap;
 use crate::ids::Name;
 
-/// What the default exchange is called where permissions are concerned, since patterns cannot sensibly match an empty name.
+/// What the default exchange is called where permissions are concerned, since patterns cannot sensibly match an empty
+/// name.
 pub const DEFAULT_EXCHANGE_ALIAS: &str = "amq.default";
 /// The user that exists from the start, an administrator with all rights on the virtual host `/`.
 pub const DEFAULT_USER: &str = "guest";

@@ -1,17 +1,18 @@
 //! A map from numbers given out in order to what is still open under them.
 //!
-//! Three places need it: a queue's messages by sequence number, a channel's unsettled deliveries by tag, its unconfirmed publishes by
-//! number. All of them insert at the end and mostly remove near the front, so the entries stand in a ring, found by subtraction; no
-//! hashing, no allocation once warm.
+//! Three places need it: a queue's messages by sequence number, a channel's unsettled deliveries by tag, its
+//! unconfirmed publishes by number. All of them insert at the end and mostly remove near the front, so the entries
+//! stand in a ring, found by subtraction; no hashing, no allocation once warm.
 //!
 //! ```text
 //!   old: BTreeMap          ring: VecDeque<Option<T>>
 //!   { 3: T, 17: T }        base ->  T . T T . . T T T   <- next
 //! ```
 //!
-//! One entry that stays open for long would keep a hole for every number given out after it. So when the holes outnumber the
-//! entries, the front of the ring moves to `old`, until half of the holes are gone. An entry moves at most once, and at least one removal
-//! has been made for each two steps, so removal stays O(1) amortised (O(log n) for those few moved).
+//! One entry that stays open for long would keep a hole for every number given out after it. So when the holes
+//! outnumber the entries, the front of the ring moves to `old`, until half of the holes are gone. An entry moves at
+//! most once, and at least one removal has been made for each two steps, so removal stays O(1) amortised (O(log n) for
+//! those few moved).
 
 use std::collections::{BTreeMap, VecDeque};
 

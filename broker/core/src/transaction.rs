@@ -1,9 +1,11 @@
 //! A channel's open transaction: publishes and settlements that wait for tx.commit.
 //!
-//! A settlement takes its delivery out of the ledger at once, so that a tag cannot be settled twice and errors come where they are made. A rollback puts it
-//! back under its old tag: "acks undone (messages stay outstanding, same tags, not requeued)" (RabbitMQ).
+//! A settlement takes its delivery out of the ledger at once, so that a tag cannot be settled twice and errors come
+//! where they are made. A rollback puts it back under its old tag: "acks undone (messages stay outstanding, same tags,
+//! not requeued)" (RabbitMQ).
 //!
-//! What a publish is, the shell decides (`P`); errors in it (no such exchange, no permission) are found when it is made, not here.
+//! What a publish is, the shell decides (`P`); errors in it (no such exchange, no permission) are found when it is
+//! made, not here.
 
 use crate::error::Error;
 use crate::ledger::{Ledger, Unsettled};
@@ -55,13 +57,15 @@ impl<P> Transaction<P> {
         ledger.settle_each(tag, multiple, |tag, delivery| self.settlements.push(Held { tag, delivery, outcome }))
     }
 
-    /// tx.commit: everything held, to be carried out in this order (publishes, then settlements). A new transaction begins.
+    /// tx.commit: everything held, to be carried out in this order (publishes, then settlements). A new transaction
+    /// begins.
     pub fn commit(&mut self) -> (Vec<P>, Vec<(Unsettled, Outcome)>) {
         let settlements = self.settlements.drain(..).map(|held| (held.delivery, held.outcome)).collect();
         (std::mem::take(&mut self.publishes), settlements)
     }
 
-    /// tx.rollback, or the channel's end (then drain the ledger after it): publishes are dropped, settlements undone. A new transaction begins.
+    /// tx.rollback, or the channel's end (then drain the ledger after it): publishes are dropped, settlements undone. A
+    /// new transaction begins.
     pub fn rollback(&mut self, ledger: &mut Ledger) {
         self.publishes.clear();
         for held in self.settlements.drain(..) {

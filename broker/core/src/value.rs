@@ -1,11 +1,11 @@
 //! Field values and tables, as the model sees them.
 //!
-//! AMQP declares carry tables of typed values. The model compares them (redeclaring with `100` as an octet or as a long is the
-//! same), reads them (limits, times to live) and prints them in errors, together with the name of the type they came in. So the
-//! width of an integer is kept, but takes no part in equality.
+//! AMQP declares carry tables of typed values. The model compares them (redeclaring with `100` as an octet or as a long
+//! is the same), reads them (limits, times to live) and prints them in errors, together with the name of the type they
+//! came in. So the width of an integer is kept, but takes no part in equality.
 //!
-//! The shapes are those of the wire, one variant for one type octet, so that the shell's conversion is one small match. How they
-//! are encoded is not known here.
+//! The shapes are those of the wire, one variant for one type octet, so that the shell's conversion is one small match.
+//! How they are encoded is not known here.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -29,8 +29,8 @@ pub enum IntKind {
     Long,
 }
 
-/// One field value. Equality is by meaning: integer widths and float widths do not matter, type families do (a string never
-/// equals a number).
+/// One field value. Equality is by meaning: integer widths and float widths do not matter, type families do (a string
+/// never equals a number).
 #[derive(Clone, Debug)]
 pub enum Value {
     /// `t`
@@ -161,8 +161,8 @@ impl PartialEq for Value {
 impl Eq for Value {}
 
 impl Value {
-    /// Floats compare by bits after widening, so that equality is total (a NaN equals itself) and agrees with the hash; the two
-    /// zeros are one.
+    /// Floats compare by bits after widening, so that equality is total (a NaN equals itself) and agrees with the hash;
+    /// the two zeros are one.
     fn float_bits(&self) -> u64 {
         let widened = match self {
             Self::Float(value) => f64::from(*value),
@@ -207,7 +207,8 @@ impl Hash for Value {
 }
 
 impl fmt::Display for Value {
-    /// The way RabbitMQ prints values between quotes in `inequivalent arg` texts: numbers, text and truth values plainly.
+    /// The way RabbitMQ prints values between quotes in `inequivalent arg` texts: numbers, text and truth values
+    /// plainly.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bool(value) => value.fmt(f),

@@ -1,7 +1,8 @@
 //! The bindings of one source exchange, each stored once.
 //!
-//! A binding's identity is target, key and arguments. They are filed in that order, because deleting a target takes all of its bindings away, and
-//! because most tables care only whether a target (fanout) or a target with this key (direct, topic) has any binding at all.
+//! A binding's identity is target, key and arguments. They are filed in that order, because deleting a target takes all
+//! of its bindings away, and because most tables care only whether a target (fanout) or a target with this key (direct,
+//! topic) has any binding at all.
 
 use crate::hash::FastMap;
 use crate::ids::Name;
@@ -20,7 +21,8 @@ pub struct Edge<'a> {
     pub arguments: &'a Arguments,
 }
 
-/// How much a change to the edges matters: of several bindings between the same ends only the first and the last one matter to most tables.
+/// How much a change to the edges matters: of several bindings between the same ends only the first and the last one
+/// matter to most tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Change {
     /// Nothing changed.

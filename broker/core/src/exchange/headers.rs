@@ -51,7 +51,8 @@ fn mode(arguments: &Arguments) -> Option<Mode> {
 }
 
 impl HeadersTable {
-    /// Adds a binding that is not in the table. One whose x-match is invalid (which [`check_pattern`] refuses) counts as `all`.
+    /// Adds a binding that is not in the table. One whose x-match is invalid (which [`check_pattern`] refuses) counts
+    /// as `all`.
     pub(crate) fn insert(&mut self, target: Target, key: &Name, arguments: &Arguments) {
         let mode = mode(arguments).unwrap_or(Mode { all: true, with_x: false });
         self.patterns.push(Pattern { target, key: key.clone(), arguments: arguments.clone(), mode });
@@ -75,7 +76,8 @@ impl HeadersTable {
 /// Up to this many headers are searched one by one.
 const SCAN_MAX: usize = 16;
 
-/// A message's headers, to be searched many times. Sorted if there are many, because a client chooses how many there are, on both sides.
+/// A message's headers, to be searched many times. Sorted if there are many, because a client chooses how many there
+/// are, on both sides.
 enum Headers<'a> {
     Few(&'a Arguments),
     Many(Vec<(&'a str, &'a Value)>),

@@ -1,8 +1,8 @@
 //! Exchanges: from a routing key and headers to targets.
 //!
-//! An exchange is its record (what was declared), its *edges* (its bindings, each stored once) and a *table* made from the edges for
-//! fast matching. Edges answer "is it there already", "what led to this queue" and "is anything left"; the table answers only "who matches". The two
-//! are changed together, here and nowhere else.
+//! An exchange is its record (what was declared), its *edges* (its bindings, each stored once) and a *table* made from
+//! the edges for fast matching. Edges answer "is it there already", "what led to this queue" and "is anything left";
+//! the table answers only "who matches". The two are changed together, here and nowhere else.
 //!
 //! What happens behind a target (another exchange, its alternate, cycles) is the topology's business.
 

@@ -1,7 +1,7 @@
 //! Topic matching: words between dots, `*` for exactly one word, `#` for zero or more.
 //!
-//! The binding keys form a trie, one edge for each word. Matching walks it with the *set* of all nodes that the words so far can
-//! lead to, one step a word:
+//! The binding keys form a trie, one edge for each word. Matching walks it with the *set* of all nodes that the words
+//! so far can lead to, one step a word:
 //!
 //! ```text
 //!   bindings a.*.c and a.#          words: a         b          c
@@ -9,12 +9,14 @@
 //!                 -#-> 4
 //! ```
 //!
-//! A node behind `#` stays in the set whatever the word is, and enters it together with its parent, because `#` may stand for no word at
-//! all. A set (rather than trying one way after the other) keeps `#.a.#.a.#.a` against `a.a.a...` from being exponential: the work is at most the
-//! number of words times the nodes in reach, and with usual patterns a handful of hash lookups, whatever the number of bindings.
+//! A node behind `#` stays in the set whatever the word is, and enters it together with its parent, because `#` may
+//! stand for no word at all. A set (rather than trying one way after the other) keeps `#.a.#.a.#.a` against `a.a.a...`
+//! from being exponential: the work is at most the number of words times the nodes in reach, and with usual patterns a
+//! handful of hash lookups, whatever the number of bindings.
 //!
-//! Words are numbered when they are bound, so that the routing key's words are hashed once each, and all edges lie in one map from (node, word) to node.
-//! Both sorts of wildcard edges are fields of the node instead. Nodes without targets and edges are removed, so inserting and removing are O(words).
+//! Words are numbered when they are bound, so that the routing key's words are hashed once each, and all edges lie in
+//! one map from (node, word) to node. Both sorts of wildcard edges are fields of the node instead. Nodes without
+//! targets and edges are removed, so inserting and removing are O(words).
 
 use crate::hash::FastMap;
 
@@ -29,7 +31,8 @@ const NONE: u32 = u32::MAX;
 pub struct TopicScratch {
     active: Vec<u32>,
     next: Vec<u32>,
-    /// For each node the step in which it last entered a set. Steps are counted over all tables, so nothing needs clearing.
+    /// For each node the step in which it last entered a set. Steps are counted over all tables, so nothing needs
+    /// clearing.
     entered: Vec<u64>,
     step: u64,
 }

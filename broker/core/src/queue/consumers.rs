@@ -1,13 +1,15 @@
 //! A queue's consumers and whose turn it is.
 //!
-//! A consumer *can take* a message while its prefetch allows it, its window is positive, and it is not paused. Those that can stand
-//! in line, one line for each priority; the first of the highest line gets the next message and goes to the end of its line, if it can take another.
-//! That is strict round robin: nine messages and three idle consumers make three each.
+//! A consumer *can take* a message while its prefetch allows it, its window is positive, and it is not paused. Those
+//! that can stand in line, one line for each priority; the first of the highest line gets the next message and goes to
+//! the end of its line, if it can take another. That is strict round robin: nine messages and three idle consumers make
+//! three each.
 //!
-//! Standing in line is a promise that is checked when the turn comes: a consumer that became unable meanwhile just leaves the line.
+//! Standing in line is a promise that is checked when the turn comes: a consumer that became unable meanwhile just
+//! leaves the line.
 //!
-//! Messages refer to their consumer by a [`Holder`], its place here. A consumer that was cancelled keeps its place until its last message is
-//! settled, so that the place cannot be mistaken for another's.
+//! Messages refer to their consumer by a [`Holder`], its place here. A consumer that was cancelled keeps its place
+//! until its last message is settled, so that the place cannot be mistaken for another's.
 
 use std::collections::VecDeque;
 
@@ -37,7 +39,8 @@ pub struct ConsumerSpec {
     pub prefetch: u32,
     /// Consumers of higher priority are served first.
     pub priority: i64,
-    /// How many bytes ([`delivery_cost`]) may be on their way to its socket. A delivery may exceed it by at most one message.
+    /// How many bytes ([`delivery_cost`]) may be on their way to its socket. A delivery may exceed it by at most one
+    /// message.
     pub window_bytes: u64,
 }
 
@@ -96,7 +99,8 @@ impl Consumers {
         Self { single_active, ..Self::default() }
     }
 
-    /// Whether one more may come: `false` if an exclusive one is there, or if it asks for what cannot be exclusive any more.
+    /// Whether one more may come: `false` if an exclusive one is there, or if it asks for what cannot be exclusive any
+    /// more.
     pub(super) fn admits(&self, spec: &ConsumerSpec) -> bool {
         let excluded = self.by_id.len() == 1 && self.iter().any(|consumer| consumer.spec.exclusive);
         !excluded && !(spec.exclusive && (self.single_active || !self.by_id.is_empty()))
@@ -120,7 +124,8 @@ impl Consumers {
         self.join_line(holder);
     }
 
-    /// Removes a consumer; what it holds stays unsettled. Does not choose the next active one, see [`Consumers::promote`].
+    /// Removes a consumer; what it holds stays unsettled. Does not choose the next active one, see
+    /// [`Consumers::promote`].
     pub(super) fn remove(&mut self, id: ConsumerId) -> bool {
         let Some(holder) = self.by_id.remove(&id) else { return false };
         let Some(consumer) = self.get_mut(holder) else { return false };

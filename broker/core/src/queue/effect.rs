@@ -6,33 +6,37 @@ use crate::death::DeathReason;
 use crate::ids::{ConsumerId, Seq};
 use crate::message::Message;
 
-/// One request. A call appends all of its effects in the order in which they shall be carried out; none may be left out.
+/// One request. A call appends all of its effects in the order in which they shall be carried out; none may be left
+/// out.
 ///
-/// Effects are carried out after the call, so the queue is always ahead of them: a delivery that is still in a mailbox counts as unsettled already.
+/// Effects are carried out after the call, so the queue is always ahead of them: a delivery that is still in a mailbox
+/// counts as unsettled already.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Hand a message to a consumer. Unless the consumer takes without acknowledgement, the queue holds the message until
-    /// [`Queue::settle`](super::Queue::settle), [`Queue::requeue`](super::Queue::requeue) or
+    /// Hand a message to a consumer. Unless the consumer takes without acknowledgement, the queue holds the message
+    /// until [`Queue::settle`](super::Queue::settle), [`Queue::requeue`](super::Queue::requeue) or
     /// [`Queue::decline`](super::Queue::decline).
     Deliver(Delivery),
-    /// The queue stopped serving this consumer by its own decision (it was deleted): send basic.cancel, if the client knows that.
+    /// The queue stopped serving this consumer by its own decision (it was deleted): send basic.cancel, if the client
+    /// knows that.
     Cancelled {
         /// The consumer.
         consumer: ConsumerId,
     },
-    /// The queue has reached the end of its life (see [`EndReason`]) and refuses everything from now on. Have it removed from the topology, then
-    /// call [`Queue::delete`](super::Queue::delete).
+    /// The queue has reached the end of its life (see [`EndReason`]) and refuses everything from now on. Have it
+    /// removed from the topology, then call [`Queue::delete`](super::Queue::delete).
     Ended(EndReason),
-    /// Publish this message to the queue's dead-letter exchange ([`Queue::dead_letter_target`](super::Queue::dead_letter_target)). If it was stored,
-    /// its [`Effect::Settled`] follows in the same call: store both in one group, and no crash can lose or double it.
+    /// Publish this message to the queue's dead-letter exchange
+    /// ([`Queue::dead_letter_target`](super::Queue::dead_letter_target)). If it was stored, its [`Effect::Settled`]
+    /// follows in the same call: store both in one group, and no crash can lose or double it.
     DeadLetter {
         /// The message as it was in the queue.
         message: Arc<Message>,
         /// Why it died.
         reason: DeathReason,
     },
-    /// Stored messages (persistent, in a durable queue) are done with: the store may forget them. Comes for every way out of the queue but its
-    /// deletion; neighbours that go in one call come as one range.
+    /// Stored messages (persistent, in a durable queue) are done with: the store may forget them. Comes for every way
+    /// out of the queue but its deletion; neighbours that go in one call come as one range.
     Settled {
         /// The place of the first one.
         first: Seq,

@@ -1,11 +1,11 @@
 //! When messages expire: an index over all of a queue's messages that have a time to live.
 //!
-//! RabbitMQ's classic queues look only at the head, so a message may wait long past its time behind one that lives longer. Here each message expires in its
-//! own time, wherever it stands.
+//! RabbitMQ's classic queues look only at the head, so a message may wait long past its time behind one that lives
+//! longer. Here each message expires in its own time, wherever it stands.
 //!
-//! The index is a heap that is never searched. A message that leaves the queue early leaves its entry behind, to be passed over when
-//! its time comes; [`ExpiryIndex::is_bloated`] says when so many of those have gathered that it is time for a [`ExpiryIndex::retain`]. With one TTL for all,
-//! the usual case, entries come in order and pushing is O(1).
+//! The index is a heap that is never searched. A message that leaves the queue early leaves its entry behind, to be
+//! passed over when its time comes; [`ExpiryIndex::is_bloated`] says when so many of those have gathered that it is
+//! time for a [`ExpiryIndex::retain`]. With one TTL for all, the usual case, entries come in order and pushing is O(1).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -15,8 +15,8 @@ use super::{Queue, level, number, push_settled, seq, settled};
 /// What became of a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// The queue has it (or has handed it over already). If `stored`, the confirm must wait for the store, unless an [`Effect::Settled`] that
-    /// covers it came at once.
+    /// The queue has it (or has handed it over already). If `stored`, the confirm must wait for the store, unless an
+    /// [`Effect::Settled`] that covers it came at once.
     Accepted {
         /// Its place.
         seq: Seq,
@@ -48,7 +48,8 @@ impl Queue {
         let level = self.level(&message);
         let expiry = self.expiry_of(&message, now);
         let entry = Entry { message, expiry, requeues: 0, state: State::Ready, stored, indexed: false };
-        // With a full batch expired there may be more, and then the head is one of them: it is ready, so nobody gets ahead of it.
+        // With a full batch expired there may be more, and then the head is one of them: it is ready, so nobody gets
+        // ahead of it.
         let waiting = if self.head_level().is_none() { self.consumers.next() } else { None };
         let seq = match waiting {
             Some(holder) => self.hand_over(level, holder, entry, effects),
@@ -63,8 +64,8 @@ impl Queue {
         ttls.into_iter().flatten().min().map(|ms| now.plus_ms(ms))
     }
 
-    /// Puts a message back that the store kept, in its old place. To be called before anything else, for each priority in ascending order; `false` if the
-    /// place does not fit (then publish it anew).
+    /// Puts a message back that the store kept, in its old place. To be called before anything else, for each priority
+    /// in ascending order; `false` if the place does not fit (then publish it anew).
     pub fn restore(&mut self, seq: Seq, message: Arc<Message>, expiry: Option<Time>, requeues: u32) -> bool {
         let (level, number) = (level(seq), number(seq));
         match self.lanes.get_mut(level) {
@@ -147,7 +148,8 @@ impl Queue {
         seq
     }
 
-    /// Whether one more message would exceed a limit in a mode that refuses new ones. As in RabbitMQ, a waiting consumer does not help.
+    /// Whether one more message would exceed a limit in a mode that refuses new ones. As in RabbitMQ, a waiting
+    /// consumer does not help.
     fn refuses(&self, message: &Message) -> bool {
         let modes = [Overflow::RejectPublish, Overflow::RejectPublishDlx];
         modes.contains(&self.settings.overflow)

@@ -1,16 +1,17 @@
 //! The messages of one priority: a queue in its strictest sense.
 //!
-//! Every message keeps its number for as long as it stays, whatever happens to it; the order of numbers is the order of delivery. Its
-//! state is *ready* or *unsettled* (delivered, not settled yet).
+//! Every message keeps its number for as long as it stays, whatever happens to it; the order of numbers is the order of
+//! delivery. Its state is *ready* or *unsettled* (delivered, not settled yet).
 //!
 //! ```text
 //!   numbers:    3   4   5   6   7   8   9  10  11      cursor = 8
 //!   states:     u   .   R   u   .   r   r   .   r      returned = {5}
 //! ```
 //!
-//! From the cursor on nothing was ever delivered: all messages there are ready (`r`), or gone (`.`: expired or purged). Before it, a message is
-//! unsettled (`u`), unless it came back (`R`): those are listed in `returned`, which is empty most of the time. The next message to deliver is
-//! the first one returned, else the one at the cursor. So a message that comes back is in its original place at once, without moving anything.
+//! From the cursor on nothing was ever delivered: all messages there are ready (`r`), or gone (`.`: expired or purged).
+//! Before it, a message is unsettled (`u`), unless it came back (`R`): those are listed in `returned`, which is empty
+//! most of the time. The next message to deliver is the first one returned, else the one at the cursor. So a message
+//! that comes back is in its original place at once, without moving anything.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

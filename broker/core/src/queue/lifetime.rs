@@ -11,20 +11,21 @@ use super::lane::{Lane, State};
 use super::settings::{QueueKind, QueueSettings};
 use super::{Queue, level, number, seq, settled};
 
-/// How many messages one call lets expire. A million that expire at the same time must not hold the shard up; after a full batch
-/// [`Queue::next_expiry`] is in the past, and the next call goes on.
+/// How many messages one call lets expire. A million that expire at the same time must not hold the shard up; after a
+/// full batch [`Queue::next_expiry`] is in the past, and the next call goes on.
 pub const EXPIRE_BATCH_MAX: usize = 4096;
 
 impl Queue {
-    /// When [`Queue::expire`] has something to do next: a message's time to live, or the queue's own. `None` if never, as things stand; ask
-    /// again after any other call.
+    /// When [`Queue::expire`] has something to do next: a message's time to live, or the queue's own. `None` if never,
+    /// as things stand; ask again after any other call.
     pub fn next_expiry(&mut self) -> Option<Time> {
         self.forget_dead_expiries();
         let message = self.expiry.first().map(|(time, _)| time);
         [message, self.lease_end()].into_iter().flatten().min()
     }
 
-    /// Time has passed: removes messages whose time to live is over, up to [`EXPIRE_BATCH_MAX`], and ends the queue if its own is.
+    /// Time has passed: removes messages whose time to live is over, up to [`EXPIRE_BATCH_MAX`], and ends the queue if
+    /// its own is.
     pub fn expire(&mut self, now: Time, effects: &mut Vec<Effect>) {
         self.dispatch(now, effects);
         if self.lease_end().is_some_and(|end| end <= now) {
@@ -37,8 +38,8 @@ impl Queue {
         self.last_used = now;
     }
 
-    /// A policy changed what governs the queue. Times to live hold for messages enqueued from now on; limits hold at once. What
-    /// cannot change while it exists (type, priorities, single active consumer) is left as it is.
+    /// A policy changed what governs the queue. Times to live hold for messages enqueued from now on; limits hold at
+    /// once. What cannot change while it exists (type, priorities, single active consumer) is left as it is.
     pub fn reconfigure(&mut self, settings: QueueSettings, now: Time, effects: &mut Vec<Effect>) {
         self.settings = QueueSettings {
             kind: self.settings.kind,
@@ -61,8 +62,8 @@ impl Queue {
         count
     }
 
-    /// queue.delete: checks, then ends the queue; returns the number of ready messages. Consumers are cancelled; no effect speaks of the
-    /// messages, since the queue's deletion itself goes to the store.
+    /// queue.delete: checks, then ends the queue; returns the number of ready messages. Consumers are cancelled; no
+    /// effect speaks of the messages, since the queue's deletion itself goes to the store.
     pub fn delete(&mut self, if_unused: bool, if_empty: bool, effects: &mut Vec<Effect>) -> Result<u64, Error> {
         self.check_delete(if_unused, if_empty)?;
         let count = self.ready_count();

@@ -1,7 +1,7 @@
 //! One queue: its messages, its consumers, and who gets what next.
 //!
-//! A queue belongs to one shard and is changed by plain calls. Each call ends with nothing left to do (no message is ready while a consumer could
-//! take it) and appends what the shell must carry out to a list of [`Effect`]s.
+//! A queue belongs to one shard and is changed by plain calls. Each call ends with nothing left to do (no message is
+//! ready while a consumer could take it) and appends what the shell must carry out to a list of [`Effect`]s.
 //!
 //! ```text
 //!   publish -> ready -> unsettled -> (settled: acked, rejected)
@@ -10,11 +10,12 @@
 //!                               decline: as if nothing had happened
 //! ```
 //!
-//! Leaving early, from ready: purged, expired, dropped or refused for a length limit; from unsettled: requeued too often. Where a dead-letter
-//! exchange is configured, all of these but the purge yield [`Effect::DeadLetter`].
+//! Leaving early, from ready: purged, expired, dropped or refused for a length limit; from unsettled: requeued too
+//! often. Where a dead-letter exchange is configured, all of these but the purge yield [`Effect::DeadLetter`].
 //!
-//! The calls are in files by what they are about: `incoming`, `serving`, `settling`, `lifetime`; this one has the type itself and its
-//! inspection. The queue does not know channels, tags, sockets or the store. It knows whether a message *is* stored and says when that is settled.
+//! The calls are in files by what they are about: `incoming`, `serving`, `settling`, `lifetime`; this one has the type
+//! itself and its inspection. The queue does not know channels, tags, sockets or the store. It knows whether a message
+//! *is* stored and says when that is settled.
 
 mod consumers;
 mod effect;
@@ -48,7 +49,8 @@ use expiry::ExpiryIndex;
 use lane::{Entry, Lane, State};
 use settings::{DeadLetterTarget, QueueSettings};
 
-/// Where a priority sits in a [`Seq`]; below it the number within the lane. At a million messages a second 56 bits last two thousand years.
+/// Where a priority sits in a [`Seq`]; below it the number within the lane. At a million messages a second 56 bits last
+/// two thousand years.
 const PRIORITY_SHIFT: u32 = 56;
 
 /// What inspection shows of a consumer.

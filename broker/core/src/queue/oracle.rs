@@ -1,7 +1,8 @@
 //! A queue against a naive model, over long random histories.
 //!
-//! The model is a plain list of messages and a list of consumers. It does not predict effects; it judges them, one by one and in order: was this the
-//! message whose turn it was, could this consumer take it, was there a reason to drop that one? After each call the lists must be the same.
+//! The model is a plain list of messages and a list of consumers. It does not predict effects; it judges them, one by
+//! one and in order: was this the message whose turn it was, could this consumer take it, was there a reason to drop
+//! that one? After each call the lists must be the same.
 
 use std::sync::Arc;
 

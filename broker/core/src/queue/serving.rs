@@ -39,8 +39,8 @@ impl Queue {
         }
     }
 
-    /// A channel went, or a whole connection: its consumers are removed first, then what it held comes back, then others are served.
-    /// `held` also has what it got by get. Unknown consumers and places are passed over.
+    /// A channel went, or a whole connection: its consumers are removed first, then what it held comes back, then
+    /// others are served. `held` also has what it got by get. Unknown consumers and places are passed over.
     pub fn release(&mut self, consumers: &[ConsumerId], held: &[Seq], now: Time, effects: &mut Vec<Effect>) {
         let mut left = false;
         for consumer in consumers {
@@ -68,7 +68,8 @@ impl Queue {
         self.dispatch(now, effects);
     }
 
-    /// basic.get: takes the next message, consumers or not. Without `no_ack` it is unsettled until it is settled or requeued.
+    /// basic.get: takes the next message, consumers or not. Without `no_ack` it is unsettled until it is settled or
+    /// requeued.
     pub fn get(&mut self, no_ack: bool, now: Time, effects: &mut Vec<Effect>) -> Result<Option<Got>, Error> {
         if self.ended {
             return Err(Error::NotFound(self.resource()));
@@ -87,8 +88,8 @@ impl Queue {
         Ok(Some(Got { delivery, remaining: self.ready_count() }))
     }
 
-    /// Hands ready messages to consumers until one or the other runs out; what remains must be within the limits. While more messages have
-    /// expired than one call removes, nobody gets anything.
+    /// Hands ready messages to consumers until one or the other runs out; what remains must be within the limits. While
+    /// more messages have expired than one call removes, nobody gets anything.
     #[inline]
     pub(super) fn dispatch(&mut self, now: Time, effects: &mut Vec<Effect>) {
         if !self.expire_messages(now, effects) {

@@ -1,7 +1,7 @@
 //! What a queue's declare arguments mean, checked once.
 //!
-//! The same parse serves two purposes: the topology's owner refuses a declare by it, and the queue works from its result. So there is no second
-//! place that could read an argument differently.
+//! The same parse serves two purposes: the topology's owner refuses a declare by it, and the queue works from its
+//! result. So there is no second place that could read an argument differently.
 
 use crate::error::{Error, Reason, Resource};
 use crate::ids::Name;
@@ -11,7 +11,8 @@ use crate::value::{Arguments, Value};
 pub const TIME_LIMIT_MS: i64 = 315_360_000_000;
 /// The highest value that x-max-priority may have.
 pub const MAX_PRIORITY_LIMIT: i64 = 255;
-/// How often a quorum queue's message may be requeued where neither argument nor policy says otherwise (RabbitMQ 4.0 and later).
+/// How often a quorum queue's message may be requeued where neither argument nor policy says otherwise (RabbitMQ 4.0
+/// and later).
 pub const QUORUM_DELIVERY_LIMIT: u32 = 20;
 
 /// Arguments that are checked, stored and compared but change nothing yet; the shell warns of their use.
@@ -270,8 +271,8 @@ impl Parse<'_> {
         Ok(value.map_or(0, |value| u8::try_from(value).unwrap_or(u8::MAX).max(1)))
     }
 
-    /// -1 is no limit, which on a quorum queue differs from saying nothing. The limit that nobody asked for applies only with a dead-letter exchange:
-    /// without one it would silently lose messages.
+    /// -1 is no limit, which on a quorum queue differs from saying nothing. The limit that nobody asked for applies
+    /// only with a dead-letter exchange: without one it would silently lose messages.
     fn delivery_limit(&self) -> Result<Option<u32>, Error> {
         let has_default = self.kind == QueueKind::Quorum && self.arguments.get("x-dead-letter-exchange").is_some();
         match self.integer("x-delivery-limit")? {

@@ -36,8 +36,9 @@ impl Queue {
         true
     }
 
-    /// basic.reject, nack or recover with requeue: each message goes back to its original place and is marked redelivered. Give all
-    /// messages of one command at once: they are dispatched again only after the last one is back.
+    /// basic.reject, nack or recover with requeue: each message goes back to its original place and is marked
+    /// redelivered. Give all messages of one command at once: they are dispatched again only after the last one is
+    /// back.
     pub fn requeue(&mut self, seqs: &[Seq], now: Time, effects: &mut Vec<Effect>) {
         for seq in seqs {
             self.put_back(*seq, effects);
@@ -45,9 +46,9 @@ impl Queue {
         self.dispatch(now, effects);
     }
 
-    /// The channel could not take a delivery after all (its channel-wide prefetch was used up): the message goes back to its place as if it had
-    /// never left, the consumer is paused until [`Queue::resume`]. Deliveries to it that are on their way still must be declined too. The
-    /// window is given back separately, by [`Queue::credit`].
+    /// The channel could not take a delivery after all (its channel-wide prefetch was used up): the message goes back
+    /// to its place as if it had never left, the consumer is paused until [`Queue::resume`]. Deliveries to it that are
+    /// on their way still must be declined too. The window is given back separately, by [`Queue::credit`].
     pub fn decline(&mut self, consumer: ConsumerId, seq: Seq, now: Time, effects: &mut Vec<Effect>) {
         self.consumers.set_paused(consumer, true);
         if let Some(holder) = self.unsettled_holder(seq) {

@@ -1,4 +1,5 @@
-//! Short stories about one queue. [`Bench`] runs a queue whose messages are named by their bodies, and prints effects as words:
+//! Short stories about one queue. [`Bench`] runs a queue whose messages are named by their bodies, and prints effects
+//! as words:
 //!
 //! | text | effect |
 //! |---|---|

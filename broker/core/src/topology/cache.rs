@@ -1,9 +1,11 @@
 //! Remembered routes of topic exchanges.
 //!
-//! Publishers use few keys again and again. An entry holds as long as the exchange's *version* is the same; a virtual host gives every exchange a
-//! new one, never used before, with each change to its bindings. So nothing has to be cleared, and declares elsewhere do not matter.
+//! Publishers use few keys again and again. An entry holds as long as the exchange's *version* is the same; a virtual
+//! host gives every exchange a new one, never used before, with each change to its bindings. So nothing has to be
+//! cleared, and declares elsewhere do not matter.
 //!
-//! The table has a fixed number of places, each key one of them; a newcomer takes over its place and its buffers. Memory is bounded by the constants below.
+//! The table has a fixed number of places, each key one of them; a newcomer takes over its place and its buffers.
+//! Memory is bounded by the constants below.
 
 use std::hash::{Hash, Hasher};
 

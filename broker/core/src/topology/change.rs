@@ -56,8 +56,8 @@ pub struct Applied {
 }
 
 impl Topology {
-    /// Makes a change. One that refers to something that is not there (any more) does nothing, so that replaying a store's
-    /// facts is safe.
+    /// Makes a change. One that refers to something that is not there (any more) does nothing, so that replaying a
+    /// store's facts is safe.
     pub fn apply(&mut self, change: &TopologyChange) -> Applied {
         self.epoch += 1;
         let mut applied = Applied::default();

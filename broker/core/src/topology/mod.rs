@@ -1,20 +1,20 @@
 //! What exists: virtual hosts with their exchanges, queues (the directory, not their messages) and bindings.
 //!
-//! One shard owns the topology; every shard holds a replica. A command is *checked* against the owner's copy (`&self`, nothing changes), which yields an
-//! error, "it is so already", or a [`TopologyChange`]. The change is *applied* to the owner's copy and, as a value, to each replica in the same
-//! order, so all copies go through the same states:
+//! One shard owns the topology; every shard holds a replica. A command is *checked* against the owner's copy (`&self`,
+//! nothing changes), which yields an error, "it is so already", or a [`TopologyChange`]. The change is *applied* to the
+//! owner's copy and, as a value, to each replica in the same order, so all copies go through the same states:
 //!
 //! ```text
 //!   owner:     declare_queue(..) -> New(record, change) -> store it -> apply -> send to all -> answer when all have it
 //!   replicas:                                                          apply
 //! ```
 //!
-//! Between a check and its `apply` no other change may come in: the owner must not park there (or must queue its commands).
-//! What follows from a change (a deleted queue's bindings, auto-delete exchanges left empty) every copy works out by
-//! itself; [`Applied`] tells what it was.
+//! Between a check and its `apply` no other change may come in: the owner must not park there (or must queue its
+//! commands). What follows from a change (a deleted queue's bindings, auto-delete exchanges left empty) every copy
+//! works out by itself; [`Applied`] tells what it was.
 //!
-//! Numbers ([`QueueId`], [`VhostId`], [`ExchangeId`]) follow from the order of changes. The topology knows neither permissions nor messages,
-//! and of a queue only who owns it.
+//! Numbers ([`QueueId`], [`VhostId`], [`ExchangeId`]) follow from the order of changes. The topology knows neither
+//! permissions nor messages, and of a queue only who owns it.
 
 mod bindings;
 mod cache;

@@ -22,7 +22,8 @@ pub struct QueueRecord {
     pub name: Name,
     /// The shard that owns its messages.
     pub shard: ShardId,
-    /// Survives a restart. Never together with an owner: "a durable+exclusive declare is treated as exclusive, not durable" (RabbitMQ).
+    /// Survives a restart. Never together with an owner: "a durable+exclusive declare is treated as exclusive, not
+    /// durable" (RabbitMQ).
     pub durable: bool,
     /// The one connection that may use it, and with which it goes.
     pub exclusive_owner: Option<ConnectionId>,
@@ -72,7 +73,8 @@ pub struct QueueDeclare<'a> {
 }
 
 impl Topology {
-    /// Checks queue.declare. A server-made name that happens to be taken is `ReservedName` like any other; its odds are 1 in 2^128.
+    /// Checks queue.declare. A server-made name that happens to be taken is `ReservedName` like any other; its odds are
+    /// 1 in 2^128.
     pub fn declare_queue(&self, declare: &QueueDeclare<'_>) -> Result<Declared<Arc<QueueRecord>>, Error> {
         let vhost = self.vhost(declare.vhost)?;
         let name = clean_name(declare.name);
@@ -146,8 +148,8 @@ impl Topology {
         }
     }
 
-    /// Checks queue.delete as far as the directory is concerned; whether the queue is unused or empty only its shard knows.
-    /// `None` if there is nothing to delete, which is fine.
+    /// Checks queue.delete as far as the directory is concerned; whether the queue is unused or empty only its shard
+    /// knows. `None` if there is nothing to delete, which is fine.
     pub fn delete_queue(
         &self,
         vhost: VhostId,
@@ -161,8 +163,8 @@ impl Topology {
         }
     }
 
-    /// The change that removes a queue which ended by itself (auto-delete, expiry, its owner's end); `None` if it is gone already,
-    /// also when its name means another queue by now.
+    /// The change that removes a queue which ended by itself (auto-delete, expiry, its owner's end); `None` if it is
+    /// gone already, also when its name means another queue by now.
     pub fn queue_ended(&self, vhost: VhostId, id: QueueId) -> Option<TopologyChange> {
         let record = self.vhost(vhost).ok()?.queue_by_id(id)?;
         Some(TopologyChange::QueueDeleted { vhost, name: record.name.clone() })

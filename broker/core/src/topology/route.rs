@@ -1,7 +1,7 @@
 //! From a publish to the queues that get it, each once.
 //!
-//! Exchanges are visited breadth first, each once, so cycles end. An exchange that finds no target at all passes the message to its
-//! alternate exchange, if that exists. Routes through a single topic exchange are remembered.
+//! Exchanges are visited breadth first, each once, so cycles end. An exchange that finds no target at all passes the
+//! message to its alternate exchange, if that exists. Routes through a single topic exchange are remembered.
 
 use crate::error::{Error, Resource};
 use crate::exchange::{Destination, ExchangeRecord, Target, TopicScratch};
@@ -34,7 +34,8 @@ pub struct PublishPoint<'a> {
 }
 
 impl<'a> PublishPoint<'a> {
-    /// Whether the headers table takes part in routing. May be true without need, if messages can go on to other exchanges.
+    /// Whether the headers table takes part in routing. May be true without need, if messages can go on to other
+    /// exchanges.
     #[inline]
     pub fn needs_headers(&self) -> bool {
         self.exchange.is_some_and(|(_, node)| node.exchange.reads_headers() || node.exchange.leads_on())
@@ -99,7 +100,8 @@ pub struct Router {
 }
 
 impl Router {
-    /// Computes where a message goes; empty if it is unroutable. The order is the same on every replica and means nothing.
+    /// Computes where a message goes; empty if it is unroutable. The order is the same on every replica and means
+    /// nothing.
     ///
     /// Whether a client may publish there is not asked: dead letters go to internal exchanges too.
     pub fn route(

@@ -1,4 +1,5 @@
-//! Short stories about declaring, binding and routing. [`Bench`] applies each change at once, as the owner does, and to a replica.
+//! Short stories about declaring, binding and routing. [`Bench`] applies each change at once, as the owner does, and to
+//! a replica.
 
 use super::*;
 use crate::error::{Inequivalent, Resource};

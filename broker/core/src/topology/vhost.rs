@@ -1,6 +1,7 @@
 //! One virtual host: a name space of exchanges, queues and bindings.
 //!
-//! Exchanges sit in places of a vector; their number is their place. A freed place is used again, which every replica does alike.
+//! Exchanges sit in places of a vector; their number is their place. A freed place is used again, which every replica
+//! does alike.
 
 use std::sync::Arc;
 
@@ -222,8 +223,8 @@ impl Vhost {
         }
     }
 
-    /// Bindings on both sides go; auto-delete exchanges that led only here go too, and so on. A loop of them ends, because each is
-    /// taken out of its place first.
+    /// Bindings on both sides go; auto-delete exchanges that led only here go too, and so on. A loop of them ends,
+    /// because each is taken out of its place first.
     fn remove_exchange_at(&mut self, id: ExchangeId, applied: &mut Applied) -> Option<Arc<ExchangeRecord>> {
         let node = self.exchanges.get_mut(id.0 as usize)?.take()?;
         let record = node.exchange.record.clone();
