@@ -9,6 +9,7 @@ use std::time::Duration;
 use leveret_core::topology::TopologyChange;
 use leveret_runtime as runtime;
 use runtime::mailbox::channel::{Receiver, Sender, channel};
+use runtime::signal::{Signal, Signals};
 use runtime::{Runtime, ShardId};
 
 use crate::config::Config;
@@ -29,19 +30,42 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// An address that cannot be listened on, a data directory that cannot be made, a number of shards out of range.
 pub fn serve(config: Config) -> io::Result<()> {
     let runtime = Runtime::builder().shards(config.shards).build()?;
+    let _ = runtime::raise_descriptor_limit();
     let config = Arc::new(config);
     runtime.run(move || run(&config)).map_err(io::Error::other)?
 }
 
 /// The main coroutine.
 fn run(config: &Arc<Config>) -> io::Result<()> {
+    let signals = Signals::new([Signal::Interrupt, Signal::Terminate])?;
+    let dumps = Signals::new([Signal::Quit])?;
+    let _ = runtime::spawn(move || dump_on(&dumps));
+    prepare_data_dir(config)?;
     start_shards(config)?;
     let listeners: Vec<Listener> =
         config.amqp.iter().map(|addr| Listener::bind(*addr, settings())).collect::<io::Result<_>>()?;
     say_ready(config, &listeners.iter().map(Listener::local_addr).collect::<Vec<_>>());
-    runtime::sleep(Duration::from_secs(100000));
+    let signal = signals.recv()?;
+    log::info!("{signal}: closing connections");
     stop(listeners);
     Ok(())
+}
+
+/// SIGQUIT: who is there and what does everybody wait for.
+fn dump_on(signals: &Signals) {
+    while signals.recv().is_ok() {
+        eprint!("{}", runtime::dump());
+    }
+}
+
+fn prepare_data_dir(config: &Config) -> io::Result<()> {
+    runtime::fs::create_dir_all(&config.data_dir).map_err(|error| {
+        let dir = config.data_dir.display();
+        io::Error::new(
+            error.kind(),
+            format!("cannot make data directory {dir}: {error}; choose another with --data-dir"),
+        )
+    })
 }
 
 // ---- shards

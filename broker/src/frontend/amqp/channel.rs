@@ -118,6 +118,11 @@ pub(super) struct Channel {
     answer: RefCell<Option<Reply>>,
     answered: Event,
     closed: Cell<bool>,
+    /// A method is being carried out: its answer goes out before news of cancelled consumers, as in RabbitMQ, where both
+    /// are messages to the channel. (A client that deletes the queue it consumes from waits for delete-ok.)
+    busy: Cell<bool>,
+    /// Consumers whose end the client has not been told of.
+    cancelled: RefCell<Vec<Rc<Consumer>>>,
     /// On the list of the turn's end, for confirms.
     listed: Cell<bool>,
     pub(super) settled: RefCell<Vec<Unsettled>>,
@@ -146,6 +151,8 @@ impl Channel {
             answer: RefCell::default(),
             answered: Event::new(),
             closed: Cell::new(false),
+            busy: Cell::new(false),
+            cancelled: RefCell::default(),
             listed: Cell::new(false),
             settled: RefCell::default(),
             scratch: RefCell::default(),
@@ -156,6 +163,16 @@ impl Channel {
 
     /// Does what a method asks. May wait.
     pub(super) fn handle(self: &Rc<Self>, method: &Method<'_>) -> Outcome {
+        self.busy.set(true);
+        let done = self.execute(method);
+        self.busy.set(false);
+        if done.is_ok() {
+            self.notify_cancelled();
+        }
+        done
+    }
+
+    fn execute(self: &Rc<Self>, method: &Method<'_>) -> Outcome {
         match method {
             Method::ExchangeDeclare(it) => self.exchange_declare(it),
             Method::ExchangeDelete(it) => self.exchange_delete(it),
@@ -382,8 +399,9 @@ impl Subscriber for Channel {
     fn cancelled(self: Rc<Self>, id: ConsumerId) {
         let Some(consumer) = self.consumers.borrow_mut().remove(&id) else { return };
         self.tags.borrow_mut().remove(&consumer.tag);
-        if self.link.cancel_notify && !self.closed.get() {
-            self.send(&basic::Cancel { consumer_tag: &consumer.tag, nowait: true });
+        self.cancelled.borrow_mut().push(consumer);
+        if !self.busy.get() {
+            self.notify_cancelled();
         }
     }
 
@@ -428,6 +446,15 @@ impl Channel {
         self.link.shard.command(queue, Command::Credit { consumer: id, bytes });
         if !consumer.paused.replace(true) {
             self.paused.borrow_mut().push(consumer);
+        }
+    }
+
+    /// Tells the client which of its consumers ended without its doing.
+    fn notify_cancelled(&self) {
+        for consumer in self.cancelled.take() {
+            if self.link.cancel_notify && !self.closed.get() {
+                self.send(&basic::Cancel { consumer_tag: &consumer.tag, nowait: true });
+            }
         }
     }
 
