@@ -108,14 +108,14 @@ impl Queue {
         let spec = self.consumers.delivered(holder, delivery_cost(&entry.message));
         let (consumer, no_ack) = (spec.id, spec.no_ack);
         self.counters.delivered += 1;
-        let message = entry.message.clone();
         let is_settled = no_ack && entry.stored;
         let lane = &mut self.lanes[level];
-        let number = if no_ack {
-            lane.skip()
+        let (number, message) = if no_ack {
+            (lane.skip(), entry.message)
         } else {
+            let message = entry.message.clone();
             entry.state = State::Unsettled(holder);
-            lane.push_unsettled(entry)
+            (lane.push_unsettled(entry), message)
         };
         let seq = seq(level, number);
         let consumer = Some(consumer);

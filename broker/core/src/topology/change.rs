@@ -12,14 +12,42 @@ use super::{QueueRecord, Topology, Vhost};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the variants' names say what their fields are")]
 pub enum TopologyChange {
-    VhostAdded { id: VhostId, name: Name },
-    VhostRemoved { id: VhostId },
-    ExchangeDeclared { vhost: VhostId, record: Arc<ExchangeRecord> },
-    ExchangeDeleted { vhost: VhostId, name: Name },
-    QueueDeclared { vhost: VhostId, record: Arc<QueueRecord> },
-    QueueDeleted { vhost: VhostId, name: Name },
-    Bound { vhost: VhostId, binding: Binding },
-    Unbound { vhost: VhostId, binding: Binding },
+    VhostAdded {
+        id: VhostId,
+        name: Name,
+    },
+    VhostRemoved {
+        id: VhostId,
+    },
+    /// How many queues it may have from now on; those that are there stay.
+    VhostLimited {
+        id: VhostId,
+        queues_max: Option<u64>,
+    },
+    ExchangeDeclared {
+        vhost: VhostId,
+        record: Arc<ExchangeRecord>,
+    },
+    ExchangeDeleted {
+        vhost: VhostId,
+        name: Name,
+    },
+    QueueDeclared {
+        vhost: VhostId,
+        record: Arc<QueueRecord>,
+    },
+    QueueDeleted {
+        vhost: VhostId,
+        name: Name,
+    },
+    Bound {
+        vhost: VhostId,
+        binding: Binding,
+    },
+    Unbound {
+        vhost: VhostId,
+        binding: Binding,
+    },
 }
 
 /// The far end of a binding, by name.
@@ -69,6 +97,9 @@ impl Topology {
                 self.vhost_names.insert(name.clone(), *id);
             }
             TopologyChange::VhostRemoved { id } => self.remove_whole_vhost(*id, &mut applied),
+            TopologyChange::VhostLimited { id, queues_max } => {
+                self.with_vhost(*id, |vhost| vhost.set_queues_max(*queues_max));
+            }
             TopologyChange::QueueDeclared { vhost, record } => self.add_queue(*vhost, record),
             TopologyChange::QueueDeleted { vhost, name } => self.remove_queue(*vhost, name, &mut applied),
             TopologyChange::ExchangeDeclared { vhost, record } => {

@@ -50,6 +50,7 @@ impl Topology {
         if name.starts_with(RESERVED_PREFIX) {
             return Err(Error::ReservedName(resource));
         }
+        self.check_exchange_limit(&resource)?;
         let record = Arc::new(ExchangeRecord {
             name: (*name).into(),
             kind,
@@ -61,6 +62,12 @@ impl Topology {
         });
         let change = TopologyChange::ExchangeDeclared { vhost: declare.vhost, record: record.clone() };
         Ok(Declared::New(record, change))
+    }
+
+    fn check_exchange_limit(&self, exchange: &Resource) -> Result<(), Error> {
+        let Some(limit) = self.exchanges_max else { return Ok(()) };
+        let count: usize = self.vhosts().map(|(_, vhost)| vhost.declared_exchange_count()).sum();
+        if (count as u64) < limit { Ok(()) } else { Err(Error::ExchangeLimit { exchange: exchange.clone(), limit }) }
     }
 
     /// Checks exchange.delete; `None` if there is nothing to delete, which is fine.

@@ -70,6 +70,7 @@ pub struct Topology {
     vhost_names: FastMap<Name, VhostId>,
     exclusive: FastMap<ConnectionId, Vec<(VhostId, QueueId)>>,
     next_queue: u64,
+    exchanges_max: Option<u64>,
     epoch: u64,
 }
 
@@ -111,6 +112,17 @@ impl Topology {
     /// Removes a virtual host with everything in it; `None` if there is none of that name.
     pub fn remove_vhost(&self, name: &str) -> Option<TopologyChange> {
         Some(TopologyChange::VhostRemoved { id: self.vhost_id(name)? })
+    }
+
+    /// Limits a virtual host; `None` if there is none of that name.
+    pub fn limit_vhost(&self, name: &str, queues_max: Option<u64>) -> Option<TopologyChange> {
+        Some(TopologyChange::VhostLimited { id: self.vhost_id(name)?, queues_max })
+    }
+
+    /// Limits the number of exchanges that clients may declare, over all virtual hosts. Configuration, not a change:
+    /// only the owner's checks ask for it.
+    pub fn set_exchanges_max(&mut self, max: Option<u64>) {
+        self.exchanges_max = max;
     }
 
     /// The queues that a connection holds exclusively: to be deleted when it closes, in the order of declaration.

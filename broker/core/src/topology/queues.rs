@@ -86,12 +86,16 @@ impl Topology {
         if !name.is_empty() {
             return self.declare_named(vhost, declare, &name, arguments);
         }
-        let resource = Resource::queue(vhost.name(), "");
+        let name = server_made_name(prefix.as_ref().and_then(Value::as_str), &declare.random)?;
+        let resource = Resource::queue(vhost.name(), &name);
         let settings = QueueSettings::parse(&resource, &arguments)?;
         if settings.kind != QueueKind::Classic {
             return Err(Error::ServerNamedUnsupported(settings.kind));
         }
-        let name = server_made_name(prefix.as_ref().and_then(Value::as_str), &declare.random)?;
+        if vhost.queue(&name).is_some() {
+            return Err(Error::ReservedName(resource));
+        }
+        check_limit(vhost, resource)?;
         Ok(self.new_queue(declare, name, arguments, settings))
     }
 
@@ -114,6 +118,7 @@ impl Topology {
         }
         let settings = QueueSettings::parse(&resource, &arguments)?;
         check_properties(&resource, declare, settings.kind)?;
+        check_limit(vhost, resource)?;
         Ok(self.new_queue(declare, name.into(), arguments, settings))
     }
 
@@ -168,6 +173,13 @@ impl Topology {
     pub fn queue_ended(&self, vhost: VhostId, id: QueueId) -> Option<TopologyChange> {
         let record = self.vhost(vhost).ok()?.queue_by_id(id)?;
         Some(TopologyChange::QueueDeleted { vhost, name: record.name.clone() })
+    }
+}
+
+fn check_limit(vhost: &Vhost, queue: Resource) -> Result<(), Error> {
+    match vhost.queues_max() {
+        Some(limit) if vhost.queues().len() as u64 >= limit => Err(Error::QueueLimit { queue, limit }),
+        _ => Ok(()),
     }
 }
 

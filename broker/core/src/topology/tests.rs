@@ -238,6 +238,27 @@ fn exchange_declares() {
 }
 
 #[test]
+fn limits_are_kept_at_the_limit_and_one_past_it() {
+    let mut bench = Bench::new();
+    bench.owner.set_exchanges_max(Some(1));
+    assert_eq!(bench.exchange(&exchange("x", "topic")), Ok(true));
+    let limit = Error::ExchangeLimit { exchange: of_exchange("y"), limit: 1 };
+    assert_eq!(bench.exchange(&exchange("y", "topic")), Err(limit));
+    assert_eq!(bench.exchange(&exchange("x", "topic")), Ok(false), "what is there may be declared again");
+    let change = bench.owner.limit_vhost("/", Some(1)).expect("it is there");
+    bench.apply(&change);
+    assert_eq!(bench.queue(&queue("a")), Ok("a".into()));
+    for (name, full) in [("b", "b"), ("", "amq.gen-AAAAAAAAAAAAAAAAAAAAAA")] {
+        let limit = Error::QueueLimit { queue: of_queue(full), limit: 1 };
+        assert_eq!(bench.queue(&queue(name)), Err(limit));
+    }
+    assert_eq!(bench.queue(&queue("a")), Ok("a".into()));
+    let change = bench.owner.limit_vhost("/", None).expect("it is there");
+    bench.apply(&change);
+    assert_eq!(bench.queue(&queue("b")), Ok("b".into()));
+}
+
+#[test]
 fn exchange_deletes() {
     let mut bench = Bench::new();
     bench.exchange(&exchange("x", "fanout")).expect("valid");
@@ -362,6 +383,9 @@ fn server_made_names() {
         }
     };
     check([0; 16], None, Ok("amq.gen-AAAAAAAAAAAAAAAAAAAAAA"));
+    let mut bench = Bench::new();
+    let name = bench.queue(&queue("")).expect("valid");
+    assert_eq!(bench.queue(&queue("")), Err(Error::ReservedName(of_queue(&name))), "the same random bytes again");
     check([0xff; 16], None, Ok("amq.gen-_____________________w"));
     let counting = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
     check(counting, None, Ok("amq.gen-AAECAwQFBgcICQoLDA0ODw"));

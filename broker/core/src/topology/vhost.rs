@@ -33,6 +33,7 @@ pub struct Vhost {
     exchange_names: FastMap<Name, ExchangeId>,
     queues: FastMap<QueueId, QueueNode>,
     queue_names: FastMap<Name, Destination>,
+    queues_max: Option<u64>,
     /// The last version given to an exchange; starts so that no two virtual hosts give the same one.
     last_version: u64,
 }
@@ -62,6 +63,7 @@ impl Vhost {
             exchange_names: FastMap::default(),
             queues: FastMap::default(),
             queue_names: FastMap::default(),
+            queues_max: None,
             last_version: u64::from(id.0) << 40,
         };
         for (name, kind, internal) in PREDECLARED {
@@ -83,6 +85,11 @@ impl Vhost {
         &self.name
     }
 
+    /// How many queues it may have.
+    pub fn queues_max(&self) -> Option<u64> {
+        self.queues_max
+    }
+
     /// The exchange of that name; the empty one is the default exchange.
     pub fn exchange(&self, name: &str) -> Option<&Arc<ExchangeRecord>> {
         self.exchange_named(name).map(|node| &node.exchange.record)
@@ -91,6 +98,11 @@ impl Vhost {
     /// All exchanges, the predeclared ones first.
     pub fn exchanges(&self) -> impl Iterator<Item = &Arc<ExchangeRecord>> {
         self.exchanges.iter().flatten().map(|node| &node.exchange.record)
+    }
+
+    /// Exchanges besides the predeclared ones.
+    pub(super) fn declared_exchange_count(&self) -> usize {
+        self.exchange_names.len() - PREDECLARED.len()
     }
 
     /// The queue of that name.
@@ -130,6 +142,10 @@ impl Vhost {
                 edges.into_iter().map(|(key, arguments)| binding(&node.exchange, end.clone(), key, arguments))
             })
             .collect()
+    }
+
+    pub(super) fn set_queues_max(&mut self, max: Option<u64>) {
+        self.queues_max = max;
     }
 
     pub(super) fn has_binding(&self, binding: &Binding) -> bool {
