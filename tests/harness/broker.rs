@@ -1,7 +1,7 @@
 //! A broker to test: ours as a process of its own, or a foreign one that runs already.
 //!
 //! ```text
-//!   start ──ready line──▶ running ──kill (SIGKILL) or stop (SIGTERM)──▶ ended
+//!   start ──ready line──▶ running ──kill (SIGKILL) or terminate (SIGTERM)──▶ ended
 //! ```
 //!
 //! Ours listens on a port that the system chose and names it in its ready line. With `LEVERET_AMQP` every broker asked for is
@@ -49,7 +49,7 @@ impl Broker {
     pub fn start(shards: usize) -> Broker {
         match foreign_address() {
             Some(address) => Broker { address, own: None },
-            None => Broker::start_own(shards),
+            None => Broker::start_ours(shards),
         }
     }
 
@@ -64,7 +64,11 @@ impl Broker {
         SHARED[index].get_or_init(|| Broker::start(shards))
     }
 
-    fn start_own(shards: usize) -> Broker {
+    /// The same whatever `LEVERET_AMQP` says: for tests of our program itself, which has to be started and stopped.
+    ///
+    /// # Panics
+    /// As [`Broker::start`].
+    pub fn start_ours(shards: usize) -> Broker {
         let data_dir = DataDir::create();
         let mut command = Command::new(leveret());
         command.args([
@@ -112,14 +116,21 @@ impl Broker {
         self.own.iter_mut().for_each(|own| own.process.kill());
     }
 
-    /// Asks it to stop (SIGTERM) and waits for its end.
+    /// Asks it to stop (SIGTERM).
+    ///
+    /// # Panics
+    /// When the broker is foreign.
+    pub fn terminate(&self) {
+        self.own("terminate").process.terminate();
+    }
+
+    /// Waits for its end.
     ///
     /// # Panics
     /// When the broker is foreign or does not end in time.
-    pub fn stop(&mut self) -> ExitStatus {
-        self.own("stop").process.terminate();
-        let own = self.own.as_mut().expect("checked in the line above");
-        own.process.finish()
+    pub fn await_end(&mut self) -> ExitStatus {
+        self.own("await the end");
+        self.own.as_mut().expect("checked in the line above").process.finish()
     }
 
     /// The last lines that it logged, for the report of a failed test.

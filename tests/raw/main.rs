@@ -15,6 +15,8 @@
 //! | `settling` | ack, nack, reject, recover, requeue order, prefetch |
 //! | `publishing` | checks on publish, returns, confirms |
 //! | `transactions` | commit and rollback |
+//! | `spread` | what must not depend on which shard something lives on |
+//! | `process` | our program itself: stopping, and surviving whatever is said to it |
 //! | `queue_arguments` | expiry, limits, dead letters, priorities |
 
 mod channels;
@@ -23,11 +25,13 @@ mod content;
 mod exchanges;
 mod handshake;
 mod lifecycles;
+mod process;
 mod publishing;
 mod queue_arguments;
 mod queues;
 mod routing;
 mod settling;
+mod spread;
 mod transactions;
 
 /// Tests from transcripts: a name and the lines; for each shard count one test of that name.

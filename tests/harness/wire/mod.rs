@@ -19,4 +19,4 @@ mod socket;
 mod spec;
 mod table;
 
-pub use player::{delete_all, play};
+pub use player::{Transcript, delete_all, play};

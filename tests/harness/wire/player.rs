@@ -25,16 +25,11 @@ const CAPABILITIES: &str = "{consumer_cancel_notify=t:true basic.nack=t:true pub
 /// # Panics
 /// When the broker deviates from it.
 pub fn play(broker: &Broker, script: &str) {
-    let mut player =
-        Player { address: broker.address(), connections: BTreeMap::new(), names: BTreeMap::new(), made: Vec::new() };
-    for line in lines(script) {
-        if line.generation.is_none_or(|wanted| wanted == generation(player.address)) {
-            player.play(&line);
-        }
-    }
-    player.finish();
+    let mut transcript = Transcript::new(broker);
+    transcript.play(script);
+    transcript.finish();
     if broker.is_foreign() {
-        delete_all(player.address, &player.made);
+        delete_all(transcript.address, &transcript.made);
     }
 }
 
@@ -169,7 +164,8 @@ fn field<'a>(heard: &'a Heard, name: &str) -> Option<&'a str> {
     heard.said.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str())
 }
 
-struct Player {
+/// A conversation that goes on in pieces, so that a test can do something to the broker between them. [`play`] is one in one piece.
+pub struct Transcript {
     address: SocketAddr,
     connections: BTreeMap<String, Link>,
     names: BTreeMap<String, String>,
@@ -177,8 +173,39 @@ struct Player {
     made: Vec<String>,
 }
 
-impl Player {
-    fn play(&mut self, line: &Line<'_>) {
+impl Transcript {
+    /// A conversation in which nothing has been said yet.
+    pub fn new(broker: &Broker) -> Transcript {
+        let address = broker.address();
+        Transcript { address, connections: BTreeMap::new(), names: BTreeMap::new(), made: Vec::new() }
+    }
+
+    /// Plays some more lines; connections and names of earlier ones live on.
+    ///
+    /// # Panics
+    /// When the broker deviates from them.
+    pub fn play(&mut self, script: &str) {
+        for line in lines(script) {
+            if line.generation.is_none_or(|wanted| wanted == generation(self.address)) {
+                self.play_line(&line);
+            }
+        }
+    }
+
+    /// Closes what is open; nothing unheard may be left anywhere.
+    ///
+    /// # Panics
+    /// When something is, or a connection does not close.
+    pub fn finish(&mut self) {
+        let names: Vec<String> = self.connections.keys().cloned().collect();
+        for name in names {
+            if self.link(&name).state == State::Open {
+                self.close(&name).unwrap_or_else(|what| panic!("at the end, connection {name}: {what}"));
+            }
+        }
+    }
+
+    fn play_line(&mut self, line: &Line<'_>) {
         if !matches!(line.sign, ">" | ">>") && line.sign != ":" {
             self.connections.values_mut().for_each(|link| link.socket.flush());
         }
@@ -190,16 +217,6 @@ impl Player {
             _ => self.act(line),
         };
         result.unwrap_or_else(|what| panic!("line {}: {}\n{what}", line.number, line.text));
-    }
-
-    /// Closes what is open; nothing unheard may be left anywhere.
-    fn finish(&mut self) {
-        let names: Vec<String> = self.connections.keys().cloned().collect();
-        for name in names {
-            if self.link(&name).state == State::Open {
-                self.close(&name).unwrap_or_else(|what| panic!("at the end, connection {name}: {what}"));
-            }
-        }
     }
 
     fn link(&mut self, name: &str) -> &mut Link {
