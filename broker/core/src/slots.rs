@@ -135,15 +135,6 @@ impl<T> Slots<T> {
         old.chain(ring)
     }
 
-    /// Open entries from `from` on, in order. Takes no time for those below, if `from` is in the ring.
-    pub fn iter_from(&self, from: u64) -> impl Iterator<Item = (u64, &T)> {
-        let skipped = self.index(from).unwrap_or(0).min(self.ring.len());
-        let old = self.old.range(from..).map(|(number, entry)| (*number, entry));
-        let ring = self.ring.range(skipped..);
-        let first = self.base + skipped as u64;
-        old.chain((first..).zip(ring).filter_map(|(number, place)| Some((number, place.as_ref()?))))
-    }
-
     /// The number that will be given out next.
     #[inline]
     pub fn next_number(&self) -> u64 {
@@ -253,9 +244,6 @@ mod tests {
             assert_eq!(slots.next_number(), next);
         }
         assert!(slots.iter().eq(model.iter().map(|(number, entry)| (*number, entry))));
-        for from in [0, 1, next / 2, next - 1, next, next + 5] {
-            assert!(slots.iter_from(from).eq(model.range(from..).map(|(number, entry)| (*number, entry))));
-        }
     }
 
     #[test]

@@ -437,6 +437,29 @@ fn bindings_with_other_arguments_are_others() {
 }
 
 #[test]
+fn bindings_are_as_durable_as_their_ends() {
+    let mut bench = Bench::new();
+    bench.queue(&queue("fleeting")).expect("valid");
+    bench.queue(&QueueDeclare { durable: true, ..queue("durable") }).expect("valid");
+    bench.exchange(&exchange("fleeting", "fanout")).expect("valid");
+    let ends = [
+        ("amq.fanout", "durable"),
+        ("amq.fanout", "fleeting"),
+        ("fleeting", "durable"),
+        ("amq.fanout", ">amq.topic"),
+        ("amq.fanout", ">fleeting"),
+    ];
+    let mut found = Vec::new();
+    for (source, destination) in ends {
+        let change = bench.owner.bind(&bind(source, "", destination)).expect("valid").expect("new");
+        let TopologyChange::Bound { binding, .. } = &change else { panic!("{change:?}") };
+        found.push(bench.vhost().is_durable(binding));
+        bench.apply(&change);
+    }
+    assert_eq!(found, [true, false, false, true, false]);
+}
+
+#[test]
 fn binds_that_are_refused() {
     let mut bench = Bench::new();
     bench.queue(&queue("q")).expect("valid");

@@ -125,6 +125,16 @@ impl Vhost {
         self.exchanges.iter().flatten().flat_map(|node| self.bindings_of(node))
     }
 
+    /// Whether a binding survives a restart: "A binding is durable when both ends are."
+    pub fn is_durable(&self, binding: &Binding) -> bool {
+        let source = self.exchange(&binding.source).is_some_and(|record| record.durable);
+        source
+            && match &binding.destination {
+                BindingEnd::Queue(name) => self.queue(name).is_some_and(|record| record.durable),
+                BindingEnd::Exchange(name) => self.exchange(name).is_some_and(|record| record.durable),
+            }
+    }
+
     /// The bindings in which an exchange is the source.
     pub fn bindings_from(&self, exchange: &str) -> impl Iterator<Item = Binding> {
         self.exchange_named(exchange).into_iter().flat_map(|node| self.bindings_of(node))
