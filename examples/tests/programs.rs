@@ -20,6 +20,9 @@ mod greenlet;
 #[path = "../select_chat.rs"]
 #[allow(dead_code, reason = "its `main` is for the program")]
 mod select_chat;
+#[path = "../selectors_server.rs"]
+#[allow(dead_code, reason = "its `main` is for the program")]
+mod selectors_server;
 #[path = "../socket_server.rs"]
 #[allow(dead_code, reason = "its `main` is for the program")]
 mod socket_server;
@@ -157,6 +160,21 @@ fn all_three_models_serve_everybody() {
         let titles = ["a process for each", "a thread for each", "one event loop"];
         assert!(lines.iter().zip(titles).all(|(line, title)| line.starts_with(title)), "{lines:?}");
         assert!(lines.len() == 3 && lines.iter().all(|line| line.contains("5 clients x 20 requests: ")), "{lines:?}");
+    })
+    .unwrap();
+}
+
+#[test]
+fn callbacks_echo_and_unregister_what_has_ended() {
+    leveret_runtime::run(|| {
+        let (out, printed) = Output::memory();
+        selectors_server::demo(&out).unwrap();
+        let lines = printed.lines();
+        let count = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
+        assert_eq!((count("accepted 127.0.0.1:"), count("closing 127.0.0.1:")), (3, 3), "{lines:?}");
+        for text in ["one", "two", "three"] {
+            assert_eq!((count(&format!("echoing \"{text}\" to")), count(&format!("{text} got back {text}"))), (1, 1));
+        }
     })
     .unwrap();
 }
