@@ -47,4 +47,3 @@ pub mod value;
 pub use error::Error;
 pub use hash::{FastMap, FastSet, FoldHasher};
 pub use ids::{ConnectionId, ConsumerId, ExchangeId, Name, QueueId, Seq, ShardId, Time, VhostId};
-pub use slots::Slots;

@@ -21,7 +21,7 @@ const HOLES_MIN: usize = 64;
 
 /// See the module's description. Numbers start at the value given to [`Slots::starting_at`].
 #[derive(Clone, Debug)]
-pub struct Slots<T> {
+pub(crate) struct Slots<T> {
     /// The number of the ring's first place.
     base: u64,
     /// Never begins with a hole.
@@ -33,13 +33,13 @@ pub struct Slots<T> {
 
 impl<T> Slots<T> {
     /// An empty map that gives out `first` first.
-    pub fn starting_at(first: u64) -> Self {
+    pub(crate) fn starting_at(first: u64) -> Self {
         Self { base: first, ring: VecDeque::new(), holes: 0, old: BTreeMap::new() }
     }
 
     /// Opens the next number.
     #[inline]
-    pub fn push(&mut self, entry: T) -> u64 {
+    pub(crate) fn push(&mut self, entry: T) -> u64 {
         let number = self.next_number();
         self.ring.push_back(Some(entry));
         number
@@ -47,7 +47,7 @@ impl<T> Slots<T> {
 
     /// Gives the next number out without opening it.
     #[inline]
-    pub fn skip(&mut self) -> u64 {
+    pub(crate) fn skip(&mut self) -> u64 {
         let number = self.next_number();
         if self.ring.is_empty() {
             self.base += 1;
@@ -60,7 +60,7 @@ impl<T> Slots<T> {
     }
 
     /// Gives out every number below `number` without opening it; nothing happens if that is the case already.
-    pub fn skip_to(&mut self, number: u64) {
+    pub(crate) fn skip_to(&mut self, number: u64) {
         if self.ring.is_empty() {
             self.base = self.base.max(number);
         }
@@ -71,7 +71,7 @@ impl<T> Slots<T> {
 
     /// Closes a number; `None` if it is not open.
     #[inline]
-    pub fn remove(&mut self, number: u64) -> Option<T> {
+    pub(crate) fn remove(&mut self, number: u64) -> Option<T> {
         let Some(index) = self.index(number) else {
             return self.old.remove(&number);
         };
@@ -82,7 +82,7 @@ impl<T> Slots<T> {
     }
 
     /// Opens a number again that was given out and closed; what may be open under it is replaced.
-    pub fn reopen(&mut self, number: u64, entry: T) {
+    pub(crate) fn reopen(&mut self, number: u64, entry: T) {
         debug_assert!(number < self.next_number());
         match self.index(number).and_then(|index| self.ring.get_mut(index)) {
             Some(place) => self.holes -= usize::from(place.replace(entry).is_none()),
@@ -93,7 +93,7 @@ impl<T> Slots<T> {
     }
 
     /// Closes the lowest open number.
-    pub fn pop_first(&mut self) -> Option<(u64, T)> {
+    pub(crate) fn pop_first(&mut self) -> Option<(u64, T)> {
         if let Some(first) = self.old.pop_first() {
             return Some(first);
         }
@@ -106,7 +106,7 @@ impl<T> Slots<T> {
 
     /// What is open under a number.
     #[inline]
-    pub fn get(&self, number: u64) -> Option<&T> {
+    pub(crate) fn get(&self, number: u64) -> Option<&T> {
         match self.index(number) {
             Some(index) => self.ring.get(index)?.as_ref(),
             None => self.old.get(&number),
@@ -115,7 +115,7 @@ impl<T> Slots<T> {
 
     /// What is open under a number, to change it.
     #[inline]
-    pub fn get_mut(&mut self, number: u64) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut T> {
         match self.index(number) {
             Some(index) => self.ring.get_mut(index)?.as_mut(),
             None => self.old.get_mut(&number),
@@ -123,13 +123,13 @@ impl<T> Slots<T> {
     }
 
     /// The lowest open number with its entry.
-    pub fn first(&self) -> Option<(u64, &T)> {
+    pub(crate) fn first(&self) -> Option<(u64, &T)> {
         let old = self.old.first_key_value().map(|(number, entry)| (*number, entry));
         old.or_else(|| self.ring.front()?.as_ref().map(|entry| (self.base, entry)))
     }
 
     /// Open entries in the order of their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
         let old = self.old.iter().map(|(number, entry)| (*number, entry));
         let ring = (self.base..).zip(&self.ring).filter_map(|(number, place)| Some((number, place.as_ref()?)));
         old.chain(ring)
@@ -137,24 +137,25 @@ impl<T> Slots<T> {
 
     /// The number that will be given out next.
     #[inline]
-    pub fn next_number(&self) -> u64 {
+    pub(crate) fn next_number(&self) -> u64 {
         self.base + self.ring.len() as u64
     }
 
     /// How many are open.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ring.len() - self.holes + self.old.len()
     }
 
     /// Whether none is open.
     #[inline]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.ring.is_empty() && self.old.is_empty()
     }
 
     /// Panics if the fields contradict each other; for tests.
-    pub fn check_invariants(&self) {
+    #[cfg(test)]
+    pub(crate) fn check_invariants(&self) {
         assert!(self.ring.front().is_none_or(Option::is_some), "the ring never begins with a hole");
         assert_eq!(self.ring.iter().filter(|place| place.is_none()).count(), self.holes);
         assert!(self.old.last_key_value().is_none_or(|(number, _)| *number < self.base));

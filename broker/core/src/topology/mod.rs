@@ -13,8 +13,8 @@
 //! commands). What follows from a change (a deleted queue's bindings, auto-delete exchanges left empty) every copy
 //! works out by itself; [`Applied`] tells what it was.
 //!
-//! Numbers ([`QueueId`], [`VhostId`], [`ExchangeId`]) follow from the order of changes. The topology knows neither
-//! permissions nor messages, and of a queue only who owns it.
+//! Numbers ([`QueueId`], [`VhostId`], [`ExchangeId`](crate::ExchangeId)) follow from the order of changes. The topology
+//! knows neither permissions nor messages, and of a queue only who owns it.
 
 mod bindings;
 mod cache;
