@@ -241,4 +241,31 @@ crate::transcripts! {
         b1> queue.declare queue=$q passive
         b1! 404 queue.declare no queue '$q' in vhost '/'
     ";
+    // Before the client is known the limit is small. RabbitMQ hangs up without a word.
+    a_large_frame_before_login: r#"
+        a: raw
+        a: bytes "AMQP" 0000 0901
+        a0< connection.start
+        a: bytes 01 0000 00010000
+        [3] a: end
+        [4] a! 501 - type 1, all octets = <<>>: {frame_too_large,65536,8184}
+    "#;
+    a_new_secret: "
+        a0> connection.update-secret new-secret=guest reason=rotation
+        a0< connection.update-secret-ok
+        a1> basic.qos
+        a1< basic.qos-ok
+    ";
+    old_clients_with_all_their_fields: r#"
+        a: raw
+        a: bytes "AMQP" 0000 0901
+        a0< connection.start
+        a0> connection.start-ok client-properties={connection_name=S:"my name" capabilities=F:{} other=A:[I:1]} mechanism=PLAIN response="\0guest\0guest" locale=""
+        a0< connection.tune
+        a0> connection.tune-ok channel-max=10 frame-max=4096 heartbeat=600
+        a0> connection.open virtual-host=/ capabilities=anything insist
+        a0< connection.open-ok known-hosts=""
+        a0> connection.close reply-code=200
+        a0< connection.close-ok
+    "#;
 }
