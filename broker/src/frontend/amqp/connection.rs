@@ -40,8 +40,10 @@ const READ_MIN: usize = 16 * 1024;
 
 /// Why a connection ended. What its client did or suffered is in the log; this only stops the coroutine.
 enum Ended {
-    /// In good order, or as the protocol asks.
+    /// In good order, or as the protocol asks: nothing is left to say.
     Closed,
+    /// The client asked, and close-ok is on its way: the socket is the client's to close.
+    Agreed,
     /// The socket failed or ended without a close.
     Lost(io::Error),
     /// Turned away: the socket stays open for [`FAREWELL`].
@@ -128,12 +130,16 @@ impl Connection {
                 log::debug!("connection {}: {error}", self.peer); // a health check, a port scan
             }
             Ended::Lost(error) => log::warn!("connection {}: lost: {error}", self.peer),
-            Ended::Refused => {
-                self.output.wait_until_written();
-                runtime::sleep(FAREWELL);
-            }
+            Ended::Agreed => self.linger(self.patience()),
+            Ended::Refused => self.linger(FAREWELL),
         }
         self.output.wait_until_written();
+    }
+
+    /// Keeps the socket until the client closes it, so that it can read what was sent last; throws away what it sends.
+    fn linger(&self, patience: Duration) {
+        self.output.wait_until_written();
+        let _ = runtime::timeout(patience, || while matches!(self.stream.read_with(<[u8]>::len), Ok(1..)) {});
     }
 
     // ---- reading
@@ -247,7 +253,7 @@ impl Connection {
             Event::CloseRequested(_) => {
                 self.clean_up();
                 self.reply(|machine, out| machine.close_ok(out));
-                return Err(Ended::Closed);
+                return Err(Ended::Agreed);
             }
             Event::CloseOk => return Err(Ended::Closed),
         }
@@ -394,13 +400,17 @@ impl Connection {
     }
 
     fn cut_off_later(&self) {
+        self.cut_off_after(self.patience());
+    }
+
+    /// How long a closing client may take: "min(heartbeat, 30 s)", less if nothing it says could be understood.
+    fn patience(&self) -> Duration {
         let interval = Duration::from_secs(self.machine.borrow().negotiated().heartbeat.into());
-        let patience = match self.machine.borrow().reads_no_more() {
-            true => FAREWELL,
-            false if interval.is_zero() => CLOSE_OK_TIMEOUT,
-            false => interval.min(CLOSE_OK_TIMEOUT),
-        };
-        self.cut_off_after(patience);
+        match self.machine.borrow() {
+            machine if machine.reads_no_more() && !machine.is_closed() => FAREWELL,
+            _ if interval.is_zero() => CLOSE_OK_TIMEOUT,
+            _ => interval.min(CLOSE_OK_TIMEOUT),
+        }
     }
 
     /// Ends the socket later, if it still exists then.
