@@ -58,7 +58,7 @@ fn read(conn: Rc<TcpStream>, addr: SocketAddr, out: Output) -> Callback {
 }
 
 /// Serves until `done`, which is asked after each event.
-pub(crate) fn serve(listener: TcpListener, out: &Output, done: impl Fn(&Callbacks) -> bool) -> io::Result<()> {
+fn serve(listener: TcpListener, out: &Output, done: impl Fn(&Callbacks) -> bool) -> io::Result<()> {
     let listener = Rc::new(listener);
     let callbacks = Selector::new()?;
     callbacks.register(&listener, Events::READ, accept(listener.clone(), out.clone()))?;
