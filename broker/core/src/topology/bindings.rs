@@ -1,7 +1,7 @@
 //! The owner's checks for bindings.
 
 use crate::error::{Error, Resource};
-use crate::exchange::{ExchangeKind, check_pattern};
+use crate::exchange::{ExchangeKind, ExchangeRecord, check_pattern};
 use crate::ids::{ConnectionId, Name, VhostId};
 use crate::value::Arguments;
 
@@ -26,25 +26,22 @@ pub struct Bind<'a> {
 }
 
 impl Topology {
-    /// Checks a bind; `None` if the binding is there already.
+    /// Checks a bind; `None` if the binding is there already. Of two missing ends the source is named, as in RabbitMQ.
     pub fn bind(&self, bind: &Bind<'_>) -> Result<Option<TopologyChange>, Error> {
         let binding = self.binding(bind)?;
-        self.check_destination(bind, &binding.destination)?;
-        let vhost = self.vhost(bind.vhost)?;
-        let source = vhost.exchange(&binding.source);
-        let source = source.ok_or_else(|| Error::NotFound(Resource::exchange(vhost.name(), &binding.source)))?;
+        let source = self.check_ends(bind, &binding)?;
         if source.kind == ExchangeKind::Headers {
             check_pattern(&binding.arguments)?;
         }
-        let is_new = !vhost.has_binding(&binding);
+        let is_new = !self.vhost(bind.vhost)?.has_binding(&binding);
         Ok(is_new.then_some(TopologyChange::Bound { vhost: bind.vhost, binding }))
     }
 
     /// Checks an unbind; `None` if there is nothing to take away, whichever part is missing.
     pub fn unbind(&self, bind: &Bind<'_>) -> Result<Option<TopologyChange>, Error> {
         let binding = self.binding(bind)?;
-        match self.check_destination(bind, &binding.destination) {
-            Ok(()) => {}
+        match self.check_ends(bind, &binding) {
+            Ok(_) => {}
             Err(Error::NotFound(_)) => return Ok(None),
             Err(error) => return Err(error),
         }
@@ -68,14 +65,16 @@ impl Topology {
         Ok(Binding { source: source.into(), destination, key: bind.key.into(), arguments })
     }
 
-    fn check_destination(&self, bind: &Bind<'_>, destination: &BindingEnd) -> Result<(), Error> {
-        match destination {
-            BindingEnd::Queue(name) => self.queue(bind.vhost, name, bind.connection).map(|_| ()),
-            BindingEnd::Exchange(name) => {
-                let vhost = self.vhost(bind.vhost)?;
-                let found = vhost.exchange(name);
-                found.map(|_| ()).ok_or_else(|| Error::NotFound(Resource::exchange(vhost.name(), name)))
-            }
+    /// Both ends must exist, and the queue be usable by this connection; returns the source.
+    fn check_ends(&self, bind: &Bind<'_>, binding: &Binding) -> Result<&ExchangeRecord, Error> {
+        let vhost = self.vhost(bind.vhost)?;
+        let exchange =
+            |name: &str| vhost.exchange(name).ok_or_else(|| Error::NotFound(Resource::exchange(vhost.name(), name)));
+        let source = exchange(&binding.source)?;
+        match &binding.destination {
+            BindingEnd::Queue(name) => _ = self.queue(bind.vhost, name, bind.connection)?,
+            BindingEnd::Exchange(name) => _ = exchange(name)?,
         }
+        Ok(source)
     }
 }

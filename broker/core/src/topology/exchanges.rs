@@ -31,18 +31,18 @@ pub struct ExchangeDeclare<'a> {
 }
 
 impl Topology {
-    /// Checks exchange.declare.
+    /// Checks exchange.declare, in RabbitMQ's order.
     pub fn declare_exchange(&self, declare: &ExchangeDeclare<'_>) -> Result<Declared<Arc<ExchangeRecord>>, Error> {
         let vhost = self.vhost(declare.vhost)?;
         let name = clean_name(declare.name);
-        refuse_default(&name)?;
         let resource = Resource::exchange(vhost.name(), &name);
         let current = vhost.exchange(&name);
         if declare.passive {
+            refuse_default(&name)?;
             return current.cloned().map(Declared::Existing).ok_or(Error::NotFound(resource));
         }
         let kind = ExchangeKind::parse(declare.kind).ok_or_else(|| Error::UnknownExchangeType(declare.kind.into()))?;
-        let alternate = alternate(&resource, &declare.arguments)?;
+        refuse_default(&name)?;
         if let Some(current) = current {
             check_equivalence(resource, declare, kind, current)?;
             return Ok(Declared::Existing(current.clone()));
@@ -50,6 +50,7 @@ impl Topology {
         if name.starts_with(RESERVED_PREFIX) {
             return Err(Error::ReservedName(resource));
         }
+        let alternate = alternate(&resource, &declare.arguments)?;
         self.check_exchange_limit(&resource)?;
         let record = Arc::new(ExchangeRecord {
             name: (*name).into(),

@@ -194,6 +194,8 @@ fn exchange_declares() {
         (ExchangeDeclare { passive: true, ..exchange("", "") }, Err(Error::DefaultExchange)),
         (exchange("\r\n", "direct"), Err(Error::DefaultExchange)),
         (exchange("x", "tropic"), Err(Error::UnknownExchangeType("tropic".into()))),
+        (exchange("", "tropic"), Err(Error::UnknownExchangeType("tropic".into()))),
+        (exchange("amq.mine", "tropic"), Err(Error::UnknownExchangeType("tropic".into()))),
         (ExchangeDeclare { passive: true, ..base() }, Err(Error::NotFound(of_exchange("x")))),
         (exchange("amq.mine", "topic"), Err(Error::ReservedName(of_exchange("amq.mine")))),
         (base(), Ok(true)),
@@ -219,6 +221,10 @@ fn exchange_declares() {
         (
             ExchangeDeclare { arguments: alternate(Value::str("y")), ..base() },
             Err(inequivalent(of_exchange("x"), "alternate-exchange", Some(Value::str("y")), None)),
+        ),
+        (
+            ExchangeDeclare { arguments: alternate(Value::Void), ..base() },
+            Err(inequivalent(of_exchange("x"), "alternate-exchange", Some(Value::Void), None)),
         ),
         (ExchangeDeclare { arguments: arguments(&[("anything", Value::Void)]), ..base() }, Ok(false)),
         (
@@ -467,6 +473,7 @@ fn binds_that_are_refused() {
     check(bind("", "k", "q"), Error::DefaultExchange);
     check(bind("amq.direct", "k", ">"), Error::DefaultExchange);
     check(bind("missing", "k", "q"), Error::NotFound(of_exchange("missing")));
+    check(bind("missing", "k", "missing"), Error::NotFound(of_exchange("missing")));
     check(bind("amq.direct", "k", "missing"), Error::NotFound(of_queue("missing")));
     check(bind("amq.direct", "k", ">missing"), Error::NotFound(of_exchange("missing")));
     let pattern = arguments(&[("x-match", Value::str("most"))]);
