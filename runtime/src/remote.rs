@@ -175,7 +175,9 @@ impl<T: Send> RemoteJoinHandle<T> {
     fn take(self) -> Result<T, JoinError> {
         match std::mem::replace(&mut lock(&self.state).outcome, Outcome::Taken) {
             Outcome::Done(result) => result,
-            Outcome::Pending(_) | Outcome::Taken => unreachable!("`wait` saw the outcome, and `take` consumes the handle"),
+            Outcome::Pending(_) | Outcome::Taken => {
+                unreachable!("`wait` saw the outcome, and `take` consumes the handle")
+            }
         }
     }
 

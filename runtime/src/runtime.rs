@@ -93,7 +93,10 @@ impl Builder {
             return invalid(format!("a runtime has 1 to {SHARDS_MAX} shards, not {}", self.config.shards));
         }
         if !(1..=SHARDS_MAX).contains(&self.config.offload_threads) {
-            return invalid(format!("the thread pool has 1 to {SHARDS_MAX} threads, not {}", self.config.offload_threads));
+            return invalid(format!(
+                "the thread pool has 1 to {SHARDS_MAX} threads, not {}",
+                self.config.offload_threads
+            ));
         }
         Ok(Runtime { config: self.config })
     }

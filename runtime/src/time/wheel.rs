@@ -311,14 +311,17 @@ mod tests {
                 }
                 _ => {
                     now += next() % (1 << (next() % 16));
-                    let mut due: Vec<_> = model.extract_if(.., |timer| timer.0 <= now).map(|(t, id, _)| (t, id)).collect();
+                    let mut due: Vec<_> =
+                        model.extract_if(.., |timer| timer.0 <= now).map(|(t, id, _)| (t, id)).collect();
                     due.sort_unstable();
                     let due: Vec<_> = due.into_iter().map(|(_, id)| id).collect();
                     assert_eq!(fired(&mut wheel, now), due, "at {now}");
                 }
             }
             assert_eq!(wheel.len(), model.len());
-            assert!(wheel.next_tick().unwrap_or(u64::MAX) <= model.iter().map(|timer| timer.0).min().unwrap_or(u64::MAX));
+            assert!(
+                wheel.next_tick().unwrap_or(u64::MAX) <= model.iter().map(|timer| timer.0).min().unwrap_or(u64::MAX)
+            );
         }
     }
 }
