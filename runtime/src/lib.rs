@@ -6,6 +6,7 @@ pub(crate) mod descriptors;
 pub mod diagnostics;
 pub(crate) mod driver;
 pub mod fs;
+pub mod hazards;
 pub(crate) mod lend;
 pub mod mailbox;
 pub mod metrics;
@@ -21,6 +22,7 @@ pub mod signal;
 pub mod sync;
 pub(crate) mod sys;
 pub mod time;
+pub(crate) mod watchdog;
 
 pub use cancel::{Elapsed, timeout};
 pub use coroutine::generator::{Generator, GeneratorState, Yielder};

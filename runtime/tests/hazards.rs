@@ -4,11 +4,13 @@
 //! Those that end the process run in a child: this test binary again, with the name of the hazard in its environment.
 
 use std::cell::{Cell, RefCell};
+use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Output};
 use std::rc::Rc;
 use std::time::Duration;
 
+use leveret_runtime::net::{TcpListener, TcpStream, UnixStream};
 use leveret_runtime::{
     Builder, Generator, JoinError, Runtime, STACK_SIZE_DEFAULT, join_all, run, scope, shards, sleep, spawn, spawn_on,
     stats, yield_now,
@@ -371,4 +373,58 @@ fn a_panic_ends_its_coroutine_alone_even_while_others_wait() {
         assert!(matches!(ended[..], [Ok(0), Err(JoinError::Panicked(_)), Ok(2)]));
         waits.join().unwrap();
     });
+}
+
+// ---- what epoll tells, and when
+
+#[test]
+fn bytes_and_the_end_in_one_event_are_both_read() {
+    run(|| {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let reader = spawn(move || {
+            let mut buffer = [0; 1024];
+            // The first read is short, which usually means that nothing more is there; and no further event comes.
+            (ours.read(&mut buffer).unwrap(), ours.read(&mut buffer).unwrap())
+        });
+        yield_now();
+        theirs.write_all(b"last words").unwrap();
+        drop(theirs);
+        assert_eq!(reader.join().unwrap(), (10, 0));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_shutdown_wakes_whoever_waits_on_the_socket() {
+    run(|| {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let ours = Rc::new(ours);
+        let waiting = ours.clone();
+        let reader = spawn(move || (&*waiting).read(&mut [0; 8]).unwrap());
+        yield_now();
+        ours.shutdown(std::net::Shutdown::Both).unwrap();
+        assert_eq!(reader.join().unwrap(), 0);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_closed_socket_with_a_living_duplicate_tells_nothing_to_its_successor() {
+    run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = || TcpStream::connect(listener.local_addr().unwrap()).unwrap().into_std();
+        let (first, second) = (connect(), connect());
+        let (mut first_peer, mut second_peer) = (listener.accept().unwrap().0, listener.accept().unwrap().0);
+        let duplicate = first.try_clone().unwrap();
+        drop(TcpStream::from_std(first).unwrap());
+        let mut successor = TcpStream::from_std(second).unwrap();
+        successor.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
+        assert!(successor.read(&mut [0]).is_err());
+        first_peer.write_all(b"for the duplicate").unwrap();
+        assert_eq!(successor.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+        second_peer.write_all(b"x").unwrap();
+        successor.read_exact(&mut [0]).unwrap();
+        drop(duplicate);
+    })
+    .unwrap();
 }

@@ -1,4 +1,4 @@
-//! Conditions to wait for with a [`Mutex`] unlocked meanwhile.
+//! Conditions to wait for with a [`Mutex`](super::Mutex) unlocked meanwhile.
 //!
 //! Unlike std's there are no spurious wake-ups, and a notification is never lost: if the coroutine that was notified is
 //! killed or timed out before it has its lock again, the next one is notified instead.
