@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use leveret_runtime::net::{TcpListener, TcpStream};
 use leveret_runtime::{
-    Builder, JoinError, Runtime, call, join_all, run, scope, shard_id, shards, sleep, spawn, spawn_on, time, timeout,
-    yield_now,
+    JoinError, Runtime, call, join_all, run, scope, shard_id, shards, sleep, spawn, spawn_on, time, timeout, yield_now,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -380,4 +379,39 @@ fn offloaded_work_leaves_the_shard_free() {
         assert!(blocked.join().unwrap());
     })
     .unwrap();
+}
+
+#[test]
+fn shards_work_at_the_same_time_on_threads_of_their_own() {
+    const SHARDS: usize = 4;
+    let runtime = Runtime::builder().shards(SHARDS).build().unwrap();
+    let threads = runtime.run(|| {
+        // Nobody passes before all have come: only threads that run side by side can.
+        let meeting = std::sync::Arc::new(std::sync::Barrier::new(SHARDS));
+        let come = |shard| {
+            let meeting = meeting.clone();
+            spawn_on(shard, move || {
+                meeting.wait();
+                std::thread::current().id()
+            })
+        };
+        let handles: Vec<_> = shards().map(come).collect();
+        handles.into_iter().map(|handle| handle.join().unwrap()).collect::<std::collections::HashSet<_>>()
+    });
+    assert_eq!(threads.unwrap().len(), SHARDS);
+}
+
+#[test]
+fn a_hundred_thousand_coroutines_that_come_and_are_killed_leave_nothing() {
+    simulated(|| {
+        for _ in 0..100 {
+            let victims: Vec<_> = (0..1000).map(|_| spawn(|| sleep(SECOND * 3600))).collect();
+            yield_now();
+            victims.iter().for_each(|victim| victim.kill());
+            assert!(join_all(victims).iter().all(|ended| matches!(ended, Err(JoinError::Killed))));
+        }
+        let stats = leveret_runtime::stats();
+        assert_eq!((stats.coroutines, stats.stacks), (1, 1), "only main is left");
+        assert_eq!(stats.spawned, 100_001);
+    });
 }
