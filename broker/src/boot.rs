@@ -24,12 +24,15 @@ const DEFAULT_VHOST: &str = "/";
 /// How long clients may take to say close-ok when the broker stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A shard that has not looked at its sockets for so long is worth a line in the log.
+const STALL_LIMIT: Duration = Duration::from_secs(1);
+
 /// Runs the broker until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// An address that cannot be listened on, a data directory that cannot be made, a number of shards out of range.
 pub fn serve(config: Config) -> io::Result<()> {
-    let runtime = Runtime::builder().shards(config.shards).build()?;
+    let runtime = Runtime::builder().shards(config.shards).watchdog(STALL_LIMIT).build()?;
     let _ = runtime::raise_descriptor_limit();
     let config = Arc::new(config);
     runtime.run(move || run(&config)).map_err(io::Error::other)?

@@ -6,6 +6,7 @@ use std::panic::{Location, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::coroutine::join::{JoinError, JoinHandle};
 use crate::coroutine::task::Name;
@@ -18,6 +19,7 @@ use crate::mailbox::Inbox;
 use crate::offload::Pool;
 use crate::remote::{RemoteJoinHandle, post_spawn};
 use crate::shard::{Budget, Shard, ShardId};
+use crate::watchdog::{self, Leash, Pulse};
 
 /// The most shards a runtime may have.
 pub const SHARDS_MAX: usize = 1024;
@@ -42,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) stack_size: usize,
     pub(crate) budget: Budget,
     offload_threads: usize,
+    watchdog: Option<Duration>,
 }
 
 /// Sets up a [`Runtime`].
@@ -76,6 +79,13 @@ impl Builder {
         self
     }
 
+    /// Has a thread log every shard that has not looked at its sockets and timers for `limit`, with the name of the coroutine
+    /// that holds it. The default is none. It asks the stalled thread by SIGURG.
+    pub fn watchdog(mut self, limit: Duration) -> Builder {
+        self.config.watchdog = Some(limit);
+        self
+    }
+
     /// Runs on a simulated machine: every shard on the calling thread, a virtual clock that jumps when nothing can run,
     /// and randomness from `seed`. The same seed gives the same run.
     pub fn simulated(mut self, seed: u64) -> Builder {
@@ -106,6 +116,8 @@ impl Builder {
 pub(crate) struct Shared {
     pub(crate) inboxes: Vec<Arc<Inbox>>,
     pub(crate) offload: Pool,
+    /// One for each shard, for the watchdog.
+    pub(crate) pulses: Vec<Pulse>,
     stopped: AtomicBool,
     /// [`Handle`]s alive: while there is one, mail may come from outside.
     handles: AtomicUsize,
@@ -114,7 +126,8 @@ pub(crate) struct Shared {
 impl Shared {
     fn new(inboxes: Vec<Arc<Inbox>>, config: &Config) -> Arc<Shared> {
         let offload = Pool::new(config.offload_threads);
-        Arc::new(Shared { inboxes, offload, stopped: AtomicBool::new(false), handles: AtomicUsize::new(0) })
+        let pulses = inboxes.iter().map(|_| Pulse::default()).collect();
+        Arc::new(Shared { inboxes, offload, pulses, stopped: AtomicBool::new(false), handles: AtomicUsize::new(0) })
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -155,6 +168,7 @@ impl Runtime {
             stack_size: STACK_SIZE_DEFAULT,
             budget: BUDGET_DEFAULT,
             offload_threads: 10,
+            watchdog: None,
         };
         Builder { config }
     }
@@ -194,8 +208,15 @@ fn run_os<T: 'static>(config: &Config, main: impl FnOnce() -> T + 'static) -> Re
     let shared = Shared::new(inboxes, config);
     let others = drivers.split_off(1);
     let own = drivers.pop().expect("there is at least one shard");
+    let leash = Leash::default();
     std::thread::scope(|threads| {
-        let _stop = StopOnDrop(&shared);
+        let _stop = StopOnDrop { shared: &shared, leash: &leash };
+        if let Some(limit) = config.watchdog {
+            let (shared, leash) = (&shared, &leash);
+            let thread = std::thread::Builder::new().name("watchdog".into());
+            let started = thread.spawn_scoped(threads, move || watchdog::watch(&shared.pulses, limit, leash));
+            drop(started.unwrap_or_else(|error| panic!("no thread for the watchdog: {error}")));
+        }
         for (index, driver) in (1u16..).zip(others) {
             let shared = shared.clone();
             let body = move || run_other(ShardId(index), driver, shared, config);
@@ -207,13 +228,17 @@ fn run_os<T: 'static>(config: &Config, main: impl FnOnce() -> T + 'static) -> Re
     })
 }
 
-/// Stops the other shards when shard 0 ends, even by a panic of the loop itself.
-struct StopOnDrop<'a>(&'a Shared);
+/// Stops the other threads when shard 0 ends, even by a panic of the loop itself.
+struct StopOnDrop<'a> {
+    shared: &'a Shared,
+    leash: &'a Leash,
+}
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.stop();
-        self.0.offload.stop();
+        self.shared.stop();
+        self.shared.offload.stop();
+        self.leash.release();
     }
 }
 

@@ -30,6 +30,7 @@ use crate::metrics::Counters;
 use crate::readiness::Sources;
 use crate::runtime::{Config, Shared};
 use crate::time::wheel::{TimerKey, Wheel};
+use crate::watchdog::Pulse;
 
 /// Switches of one turn before timers, mail and the kernel are looked at again.
 const TURN_SWITCHES_MAX: usize = 256;
@@ -159,12 +160,14 @@ impl Shard {
     /// One turn. Says whether coroutines are still ready.
     pub(crate) fn turn(&self) -> bool {
         self.counters.turns.add(1);
+        self.pulse().begin_turn(self.counters.turns.value());
         self.turn_time.set(self.driver.now());
         self.now.set(None);
         self.take_mail();
         self.fire_timers();
         self.run_ready();
         self.run_hooks();
+        self.pulse().end_turn();
         !self.run_queue.borrow().is_empty()
     }
 
@@ -173,6 +176,7 @@ impl Shard {
     /// # Errors
     /// The coroutines that wait for each other, when none of them can ever run again.
     pub(crate) fn run(&self, done: impl Fn() -> bool) -> Result<(), Vec<CoroutineInfo>> {
+        self.pulse().start();
         loop {
             let busy = self.turn();
             if done() || self.shared.is_stopped() {
@@ -187,6 +191,11 @@ impl Shard {
                 self.inbox.awake();
             }
         }
+    }
+
+    #[inline]
+    fn pulse(&self) -> &Pulse {
+        &self.shared.pulses[self.id.index()]
     }
 
     fn poll(&self, limit: Option<Duration>) {
