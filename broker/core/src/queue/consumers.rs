@@ -12,6 +12,7 @@
 //! until its last message is settled, so that the place cannot be mistaken for another's.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 use crate::hash::FastMap;
 use crate::ids::ConsumerId;
@@ -44,13 +45,24 @@ pub struct ConsumerSpec {
     pub window_bytes: u64,
 }
 
-/// Who holds an unsettled message: a consumer's place, or whoever did a get.
+/// Who holds an unsettled message: a consumer's place (counted from 1), or whoever did a get. Never zero, so that a
+/// message's whole state fits four bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Holder(u32);
+pub(super) struct Holder(NonZeroU32);
 
 impl Holder {
     /// A get; not counted for anybody.
-    pub(super) const GET: Self = Self(u32::MAX);
+    pub(super) const GET: Self = Self(NonZeroU32::MAX);
+
+    fn of_place(place: usize) -> Self {
+        let number = u32::try_from(place + 1).ok().and_then(NonZeroU32::new);
+        Self(number.expect("memory ends before four billion consumers"))
+    }
+
+    #[inline]
+    fn place(self) -> usize {
+        self.0.get() as usize - 1
+    }
 }
 
 #[derive(Debug)]
@@ -78,7 +90,7 @@ struct Line {
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
     places: Vec<Option<Consumer>>,
-    free: Vec<u32>,
+    free: Vec<Holder>,
     by_id: FastMap<ConsumerId, Holder>,
     /// Highest priority first.
     lines: Vec<Line>,
@@ -160,7 +172,7 @@ impl Consumers {
     pub(super) fn next(&mut self) -> Option<Holder> {
         for line in &mut self.lines {
             while let Some(&holder) = line.waiting.front() {
-                let consumer = self.places[holder.0 as usize].as_mut().expect("only live consumers stand in line");
+                let consumer = self.places[holder.place()].as_mut().expect("only live consumers stand in line");
                 if consumer.can_take() {
                     return Some(holder);
                 }
@@ -174,7 +186,7 @@ impl Consumers {
     /// Counts a delivery to the consumer that [`Consumers::next`] named, and moves it to the end of its line.
     #[inline]
     pub(super) fn delivered(&mut self, holder: Holder, cost: u64) -> &ConsumerSpec {
-        let consumer = self.places[holder.0 as usize].as_mut().expect("next named it");
+        let consumer = self.places[holder.place()].as_mut().expect("next named it");
         consumer.unsettled += u32::from(!consumer.spec.no_ack);
         consumer.window -= i64::try_from(cost).unwrap_or(i64::MAX);
         let place = self.lines.partition_point(|line| line.priority > consumer.spec.priority);
@@ -245,26 +257,26 @@ impl Consumers {
     }
 
     pub(super) fn get(&self, holder: Holder) -> Option<&Consumer> {
-        self.places.get(holder.0 as usize)?.as_ref()
+        self.places.get(holder.place())?.as_ref()
     }
 
     fn get_mut(&mut self, holder: Holder) -> Option<&mut Consumer> {
-        self.places.get_mut(holder.0 as usize)?.as_mut()
+        self.places.get_mut(holder.place())?.as_mut()
     }
 
     fn place(&mut self, consumer: Consumer) -> Holder {
-        if let Some(place) = self.free.pop() {
-            self.places[place as usize] = Some(consumer);
-            return Holder(place);
+        if let Some(holder) = self.free.pop() {
+            self.places[holder.place()] = Some(consumer);
+            return holder;
         }
         self.places.push(Some(consumer));
-        Holder(u32::try_from(self.places.len() - 1).expect("memory ends before four billion consumers"))
+        Holder::of_place(self.places.len() - 1)
     }
 
     fn free_if_done(&mut self, holder: Holder) {
         if self.get(holder).is_some_and(|consumer| consumer.unsettled == 0) {
-            self.places[holder.0 as usize] = None;
-            self.free.push(holder.0);
+            self.places[holder.place()] = None;
+            self.free.push(holder);
         }
     }
 
@@ -309,7 +321,7 @@ impl Consumers {
         assert!(waiting.iter().all(|holder| self.get(**holder).is_some_and(|it| it.in_line && !it.cancelled)));
         for (place, consumer) in self.places.iter().enumerate() {
             let Some(consumer) = consumer else { continue };
-            let may = !self.single_active || self.active == Some(Holder(place as u32));
+            let may = !self.single_active || self.active == Some(Holder::of_place(place));
             assert!(!may || !consumer.can_take() || consumer.in_line, "who can take a message stands in line");
             assert!(!consumer.cancelled || consumer.unsettled > 0, "places are freed");
         }

@@ -9,11 +9,27 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::num::NonZeroU64;
 
 use crate::ids::{Seq, Time};
 
 /// Fewer entries than this are never worth a sweep.
 const SWEEP_MIN: usize = 64;
+
+/// When a message expires. A [`Time`] that leaves room for "never" within its eight bytes; the last moment of all is
+/// the last but one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expiry(NonZeroU64);
+
+impl Expiry {
+    pub(super) fn at(time: Time) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(time.0))
+    }
+
+    pub(super) fn time(self) -> Time {
+        Time(self.0.get() - 1)
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct ExpiryIndex {

@@ -8,6 +8,7 @@ use crate::message::Message;
 
 use super::consumers::{Holder, delivery_cost};
 use super::effect::{Delivery, Effect};
+use super::expiry::Expiry;
 use super::lane::{Entry, State};
 use super::settings::Overflow;
 use super::{Queue, level, number, push_settled, seq, settled};
@@ -46,7 +47,7 @@ impl Queue {
         }
         let stored = self.durable && message.persistent;
         let level = self.level(&message);
-        let expiry = self.expiry_of(&message, now);
+        let expiry = self.expiry_of(&message, now).map(Expiry::at);
         let entry = Entry { message, expiry, requeues: 0, state: State::Ready, stored, indexed: false };
         // With a full batch expired there may be more, and then the head is one of them: it is ready, so nobody gets
         // ahead of it.
@@ -72,6 +73,7 @@ impl Queue {
             Some(lane) if lane.next_number() <= number => lane.skip_to(number),
             _ => return false,
         }
+        let expiry = expiry.map(Expiry::at);
         let entry = Entry { message, expiry, requeues, state: State::Ready, stored: true, indexed: false };
         self.push(level, entry);
         true
@@ -128,7 +130,7 @@ impl Queue {
 
     /// Lets a message wait. "TTL 0: expires unless it can be delivered immediately", which it could not.
     fn enqueue(&mut self, level: usize, entry: Entry, now: Time, effects: &mut Vec<Effect>) -> Seq {
-        let expires_now = entry.expiry.is_some_and(|expiry| expiry <= now);
+        let expires_now = entry.expiry.is_some_and(|expiry| expiry.time() <= now);
         let seq = self.push(level, entry);
         if expires_now {
             self.expire_messages(now, effects);
@@ -143,7 +145,7 @@ impl Queue {
         let seq = seq(level, self.lanes[level].push(entry));
         self.top = self.top.max(level);
         if let Some(expiry) = expiry {
-            self.index_expiry(expiry, seq);
+            self.index_expiry(expiry.time(), seq);
         }
         seq
     }

@@ -16,18 +16,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::ids::Time;
 use crate::message::Message;
 use crate::slots::Slots;
 
 use super::consumers::Holder;
+use super::expiry::Expiry;
 
 /// A message in its place.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) message: Arc<Message>,
     /// When it expires; fixed when it is enqueued.
-    pub(super) expiry: Option<Time>,
+    pub(super) expiry: Option<Expiry>,
     /// How often it came back.
     pub(super) requeues: u32,
     pub(super) state: State,
@@ -36,6 +36,9 @@ pub(super) struct Entry {
     /// The expiry index has an entry for it.
     pub(super) indexed: bool,
 }
+
+/// A backlog of ten million messages has ten million of these.
+const _: () = assert!(size_of::<Option<Entry>>() <= 32);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {

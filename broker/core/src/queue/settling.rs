@@ -89,7 +89,7 @@ impl Queue {
         // Its entry may be in the index still.
         let is_new = !std::mem::replace(&mut entry.indexed, entry.expiry.is_some());
         if let Some(expiry) = entry.expiry.filter(|_| is_new) {
-            self.index_expiry(expiry, seq);
+            self.index_expiry(expiry.time(), seq);
         }
     }
 
