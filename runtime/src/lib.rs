@@ -1,4 +1,46 @@
 //! Stackful coroutines on a mio reactor: code reads as if it blocked, and parks where it would.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use leveret_runtime::net::{TcpListener, TcpStream};
+//! use leveret_runtime::spawn;
+//!
+//! leveret_runtime::run(|| {
+//!     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+//!     let addr = listener.local_addr().unwrap();
+//!     let echo = spawn(move || {
+//!         let (mut stream, _) = listener.accept().unwrap(); // parks; others run
+//!         std::io::copy(&mut stream.by_ref(), &mut &stream).unwrap();
+//!     });
+//!     let mut client = TcpStream::connect(addr).unwrap();
+//!     client.write_all(b"hello").unwrap();
+//!     client.shutdown(std::net::Shutdown::Write).unwrap();
+//!     let mut back = String::new();
+//!     client.read_to_string(&mut back).unwrap();
+//!     assert_eq!(back, "hello");
+//!     echo.join().unwrap();
+//! })
+//! .unwrap();
+//! ```
+//!
+//! # The model in one page
+//!
+//! - A [`Runtime`] has one or more **shards**. A shard is a thread with a reactor, a run queue, timers and the descriptors it
+//!   made. [`spawn`] starts a **coroutine** on the current shard, [`spawn_on`] on another; a started coroutine never moves, so
+//!   `Rc`s, borrows and thread-locals across a wait are fine, and nothing between two waits needs a lock.
+//! - A call that would block **parks** its coroutine: sockets ([`net`]), [`sleep`], [`JoinHandle::join`], channels and locks
+//!   ([`sync`]), files ([`fs`]) and other blocking work on a thread pool ([`offload`]), [`signal`]s. The shard runs others.
+//! - A **turn** of a shard takes mail from other threads, fires due timers, runs ready coroutines, runs the hooks of
+//!   [`on_turn_end`], and asks the kernel for events.
+//! - [`timeout`] puts a **deadline** around any calls, [`JoinHandle::kill`] ends a coroutine: both unwind it at its next wait,
+//!   so destructors run. A wake-up that was granted before is not lost. While a stack unwinds nothing parks.
+//! - A [`scope`] owns its children: it ends when all have ended, and they may borrow.
+//! - When nothing can ever run again, [`Runtime::run`] ends with a [`Deadlock`] that lists who waits for what; [`dump`] lists
+//!   it at any time; a [watchdog](RuntimeBuilder::watchdog) names who blocks its shard.
+//! - On a [simulated](RuntimeBuilder::simulated) machine the clock is virtual and a seed decides what is random.
+//!
+//! [`models`] compares this with processes, threads, callbacks and the words of other runtimes; [`hazards`] lists what can go
+//! wrong with stackful coroutines and what is done about each.
 
 pub(crate) mod cancel;
 pub(crate) mod coroutine;
@@ -10,6 +52,7 @@ pub mod hazards;
 pub(crate) mod lend;
 pub mod mailbox;
 pub mod metrics;
+pub mod models;
 pub mod net;
 pub(crate) mod offload;
 pub mod random;

@@ -105,21 +105,21 @@ pub(crate) fn suspend(task: &Task) {
 /// Runs a coroutine until it suspends or ends. Panics never come through here: its root catches them.
 #[inline]
 pub(crate) fn resume(shard: &Shard, task: Rc<Task>) -> bool {
-    let Some(mut machine) = task.machine.take() else { return false };
+    let running = task.clone();
+    let mut place = running.machine.borrow_mut();
+    let Some(machine) = place.as_mut() else { return false };
     task.state.set(State::Running);
     let previous = shard.current.replace(Some(task));
     debug_assert!(previous.is_none(), "coroutines are resumed by the scheduler only");
     let result = machine.resume(());
-    let task = shard.current.take().expect("the scheduler owns the current task while it runs");
+    shard.current.replace(None);
     match result {
-        CoroutineResult::Yield(()) => {
-            task.machine.set(Some(machine));
-            false
-        }
+        CoroutineResult::Yield(()) => false,
         CoroutineResult::Return(()) => {
-            release(machine);
-            task.state.set(State::Done);
-            shard.forget(&task);
+            place.take().map(release);
+            drop(place);
+            running.state.set(State::Done);
+            shard.forget(&running);
             true
         }
     }

@@ -109,7 +109,7 @@ pub(crate) fn spawn_on_shard<T: 'static>(
             state.complete(result, &task);
         }
     };
-    task.machine.set(Some(Coroutine::with_stack(stack, body)));
+    *task.machine.borrow_mut() = Some(Coroutine::with_stack(stack, body));
     shard.adopt(&task);
     Ok(JoinHandle::new(state, task))
 }

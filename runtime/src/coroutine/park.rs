@@ -232,15 +232,27 @@ impl Waiter {
         self.wake_as(Cause::Notified)
     }
 
+    /// As [`Waiter::wake`], for a waiter that is done with.
+    #[inline]
+    pub(crate) fn wake_and_drop(self) -> bool {
+        let task = self.task;
+        if task.ticket.get() != self.ticket {
+            return false;
+        }
+        disarm(&task, Cause::Notified, self.tag);
+        if task.state.get() == State::Parked {
+            current::with(|shard| shard.make_ready(task));
+        }
+        true
+    }
+
     #[inline]
     fn wake_as(&self, cause: Cause) -> bool {
         let task = &self.task;
         if task.ticket.get() != self.ticket {
             return false;
         }
-        task.ticket.set(0);
-        task.cause.set(cause);
-        task.tag.set(self.tag);
+        disarm(task, cause, self.tag);
         if task.state.get() == State::Parked {
             current::with(|shard| shard.make_ready(task.clone()));
         }
@@ -258,6 +270,13 @@ impl Waiter {
     pub(crate) fn ticket(&self) -> u64 {
         self.ticket
     }
+}
+
+#[inline]
+fn disarm(task: &Task, cause: Cause, tag: u32) {
+    task.ticket.set(0);
+    task.cause.set(cause);
+    task.tag.set(tag);
 }
 
 /// Wakes a coroutine because its deadline has come.
@@ -324,7 +343,7 @@ impl WaitQueue {
     pub(crate) fn wake_one(&self) -> bool {
         loop {
             let Some(waiter) = self.waiters.borrow_mut().pop_front() else { return false };
-            if waiter.wake() {
+            if waiter.wake_and_drop() {
                 return true;
             }
         }

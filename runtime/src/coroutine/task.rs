@@ -154,8 +154,8 @@ pub(crate) struct Task {
     pub(crate) number: u64,
     pub(crate) name: Name,
     pub(crate) born: Instant,
-    /// `None` while it runs and after its end.
-    pub(crate) machine: Cell<Option<Machine>>,
+    /// Borrowed while it runs; `None` after its end.
+    pub(crate) machine: RefCell<Option<Machine>>,
     /// Set by the coroutine's first instructions; valid until its end.
     pub(crate) yielder: Cell<*const Yielder<(), ()>>,
     pub(crate) state: Cell<State>,
@@ -185,7 +185,7 @@ impl Task {
             number,
             name,
             born: now,
-            machine: Cell::new(None),
+            machine: RefCell::new(None),
             yielder: Cell::new(std::ptr::null()),
             state: Cell::new(State::Ready),
             wait: Cell::new(Wait::Turn),

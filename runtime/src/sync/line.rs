@@ -85,7 +85,7 @@ impl<W> Line<W> {
     pub(crate) fn wake_first(&self) -> bool {
         loop {
             let Some(place) = self.pop() else { return false };
-            if place.waiter.wake() {
+            if place.waiter.wake_and_drop() {
                 return true;
             }
         }

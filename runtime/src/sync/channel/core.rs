@@ -151,13 +151,19 @@ impl<T> Core<T> {
     /// Receives without waiting.
     #[inline]
     pub(super) fn take(&self) -> Option<T> {
-        let was_buffered = self.len() > 0;
-        let value = self.values.borrow_mut().remove(self.promised.get())?;
+        let mut values = self.values.borrow_mut();
+        let promised = self.promised.get();
+        if values.len() == promised {
+            return None;
+        }
+        let was_buffered = values.len() - promised > self.offered.get();
+        let value = if promised == 0 { values.pop_front() } else { values.remove(promised) };
+        drop(values);
         match was_buffered {
             true => self.admit(),
             false => self.accept_first_offer(),
         }
-        Some(value)
+        value
     }
 
     /// Receives; waits for a value until `deadline`.
