@@ -9,8 +9,8 @@
 //!     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
 //!     let addr = listener.local_addr().unwrap();
 //!     let echo = spawn(move || {
-//!         let (mut stream, _) = listener.accept().unwrap(); // parks; others run
-//!         std::io::copy(&mut stream.by_ref(), &mut &stream).unwrap();
+//!         let (stream, _) = listener.accept().unwrap(); // parks; others run
+//!         std::io::copy(&mut &stream, &mut &stream).unwrap();
 //!     });
 //!     let mut client = TcpStream::connect(addr).unwrap();
 //!     client.write_all(b"hello").unwrap();
