@@ -1,6 +1,7 @@
 //! The model's hot paths, to be measured from outside: nothing but the runtime reads the clock.
 //!
-//! Run with a part of a path's name and a number of rounds, this does that path over and over, 10,000 operations a round:
+//! Run with a part of a path's name and a number of rounds, this does that path over and over, 10,000 operations a
+//! round:
 //!
 //! ```text
 //!   cargo bench -p leveret-core --no-run      # prints where the program is
