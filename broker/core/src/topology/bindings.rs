@@ -37,16 +37,15 @@ impl Topology {
         Ok(is_new.then_some(TopologyChange::Bound { vhost: bind.vhost, binding }))
     }
 
-    /// Checks an unbind; `None` if there is nothing to take away, whichever part is missing.
+    /// Checks an unbind; `None` if there is nothing to take away, whichever part is missing. Only a binding that exists can be
+    /// refused for the sake of another connection's exclusive queue, as in RabbitMQ.
     pub fn unbind(&self, bind: &Bind<'_>) -> Result<Option<TopologyChange>, Error> {
         let binding = self.binding(bind)?;
-        match self.check_ends(bind, &binding) {
-            Ok(_) => {}
-            Err(Error::NotFound(_)) => return Ok(None),
-            Err(error) => return Err(error),
+        if !self.vhost(bind.vhost)?.has_binding(&binding) {
+            return Ok(None);
         }
-        let is_there = self.vhost(bind.vhost)?.has_binding(&binding);
-        Ok(is_there.then_some(TopologyChange::Unbound { vhost: bind.vhost, binding }))
+        self.check_ends(bind, &binding)?;
+        Ok(Some(TopologyChange::Unbound { vhost: bind.vhost, binding }))
     }
 
     fn binding(&self, bind: &Bind<'_>) -> Result<Binding, Error> {

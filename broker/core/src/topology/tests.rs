@@ -366,6 +366,9 @@ fn exclusive_queues_belong_to_their_connection() {
     assert_eq!(bench.owner.delete_queue(VHOST, "q", OTHER), Err(locked.clone()));
     let others = Bind { connection: OTHER, ..bind("amq.direct", "k", "q") };
     assert_eq!(bench.owner.bind(&others), Err(locked.clone()));
+    assert_eq!(bench.owner.unbind(&others), Ok(None), "what is not there can be taken away by anybody");
+    let own = bench.owner.bind(&bind("amq.direct", "k", "q")).expect("valid").expect("new");
+    bench.apply(&own);
     assert_eq!(bench.owner.unbind(&others), Err(locked));
     assert_eq!(bench.owner.exclusive_queues(ME), [(VHOST, record.id)]);
     let ended = bench.owner.queue_ended(VHOST, record.id).expect("there");

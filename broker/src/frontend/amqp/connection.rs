@@ -8,7 +8,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leveret_amqp::error::ProtocolError;
 use leveret_amqp::frame::write_heartbeat;
@@ -34,6 +34,9 @@ const FAREWELL: Duration = Duration::from_secs(3);
 
 /// The longest wait for close-ok; a shorter heartbeat interval shortens it.
 const CLOSE_OK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a connection looks whether the other shards have caught up.
+const CONGESTION_LOOK: Duration = Duration::from_millis(1);
 
 /// Bytes to read at least when a frame is incomplete.
 const READ_MIN: usize = 16 * 1024;
@@ -71,6 +74,11 @@ pub(super) struct Connection {
     recent: RefCell<Option<Rc<Channel>>>,
     heartbeat: Cell<Option<Heartbeat>>,
     received: Cell<bool>,
+    /// It does not read at the moment, by its own choice: silence is not the client's fault.
+    is_paused: Cell<bool>,
+    /// When the socket is shut down, if the client has not closed it by then.
+    cut_off_at: Cell<Option<Instant>>,
+    has_cleaned_up: Cell<bool>,
 }
 
 /// Serves one client until it goes.
@@ -93,18 +101,28 @@ pub(super) fn serve(stream: TcpStream, peer: SocketAddr, settings: Arc<Settings>
         recent: RefCell::default(),
         heartbeat: Cell::new(None),
         received: Cell::new(false),
+        is_paused: Cell::new(false),
+        cut_off_at: Cell::new(None),
+        has_cleaned_up: Cell::new(false),
     });
     shard.add_client(connection.id, connection.clone());
     let _listed = Listed(&connection);
     connection.run();
 }
 
-/// Takes the connection off its shard's list, whatever ends it.
+/// Takes the connection off its shard's list, whatever ends it. A kill or a panic has left the cleaning up to a coroutine
+/// that may wait.
 struct Listed<'a>(&'a Rc<Connection>);
 
 impl Drop for Listed<'_> {
     fn drop(&mut self) {
-        self.0.shard.remove_client(self.0.id);
+        let connection = self.0.clone();
+        connection.shard.remove_client(connection.id);
+        connection.output.abandon();
+        if !connection.has_cleaned_up.get() {
+            // Without memory for a stack its queues keep what it held: nobody is left to tell.
+            let _ = runtime::Builder::new().name("clean up").spawn(move || connection.clean_up());
+        }
     }
 }
 
@@ -120,12 +138,17 @@ impl Connection {
             Err(_) => Some(Ended::Lost(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long"))),
         };
         self.clean_up();
+        self.has_cleaned_up.set(true);
+        self.heartbeat.set(None);
         self.finish(ended.unwrap_or(Ended::Closed));
     }
 
     fn finish(&self, ended: Ended) {
         match ended {
-            Ended::Closed => log::debug!("connection {}: closed", self.peer),
+            Ended::Closed => {
+                log::debug!("connection {}: closed", self.peer);
+                let _ = runtime::timeout(FAREWELL, || self.output.wait_until_written());
+            }
             Ended::Lost(error) if !self.received.get() && self.user.borrow().is_none() => {
                 log::debug!("connection {}: {error}", self.peer); // a health check, a port scan
             }
@@ -133,13 +156,14 @@ impl Connection {
             Ended::Agreed => self.linger(self.patience()),
             Ended::Refused => self.linger(FAREWELL),
         }
-        self.output.wait_until_written();
     }
 
     /// Keeps the socket until the client closes it, so that it can read what was sent last; throws away what it sends.
     fn linger(&self, patience: Duration) {
-        self.output.wait_until_written();
-        let _ = runtime::timeout(patience, || while matches!(self.stream.read_with(<[u8]>::len), Ok(1..)) {});
+        let _ = runtime::timeout(patience, || {
+            self.output.wait_until_written();
+            while matches!(self.stream.read_with(<[u8]>::len), Ok(1..)) {}
+        });
     }
 
     // ---- reading
@@ -147,10 +171,7 @@ impl Connection {
     /// Reads and handles what comes for as long as `wanted` says.
     fn read_while(self: &Rc<Self>, pending: &mut Vec<u8>, wanted: impl Fn(&Machine) -> bool) -> Result<(), Ended> {
         while wanted(&self.machine.borrow()) {
-            self.output.wait_for_room();
-            while self.shard.is_congested() {
-                runtime::sleep(Duration::from_millis(1)); // another shard has more of our mail than it should keep
-            }
+            self.wait_while_behind();
             if pending.is_empty() {
                 self.stream.read_with(|bytes| self.take(bytes, pending))??;
             } else {
@@ -158,6 +179,20 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Waits while the client, or another shard, has more of our output than it should.
+    fn wait_while_behind(&self) {
+        if !self.output.is_behind() && !self.shard.is_congested() {
+            return;
+        }
+        self.is_paused.set(true);
+        self.output.wait_for_room();
+        while self.shard.is_congested() {
+            runtime::sleep(CONGESTION_LOOK);
+        }
+        self.is_paused.set(false);
+        self.received.set(true); // what came meanwhile was not looked at
     }
 
     /// Handles what was read; what is left of it waits in `pending`.
@@ -211,6 +246,9 @@ impl Connection {
                 Event::NeedInput { size } => return Ok((done, size)),
                 Event::Publish(publish) => self.publish(&publish),
                 event => self.on_event(event)?,
+            }
+            if self.output.is_behind() {
+                self.wait_while_behind(); // a few bytes of requests may ask for gigabytes
             }
         }
     }
@@ -396,10 +434,6 @@ impl Connection {
     /// connection.close is on its way: what the client holds goes back, and it has a while to say close-ok.
     fn after_close_sent(self: &Rc<Self>) {
         self.clean_up();
-        self.cut_off_later();
-    }
-
-    fn cut_off_later(&self) {
         self.cut_off_after(self.patience());
     }
 
@@ -413,30 +447,37 @@ impl Connection {
         }
     }
 
-    /// Ends the socket later, if it still exists then.
+    /// Ends the socket later, if the client has not done so by then.
     fn cut_off_after(&self, patience: Duration) {
-        let stream = Rc::downgrade(&self.stream);
-        let _ = runtime::spawn(move || {
-            runtime::sleep(patience);
-            if let Some(stream) = stream.upgrade() {
-                let _ = stream.shutdown(Shutdown::Both);
-            }
-        });
+        let new = runtime::time::now() + patience;
+        self.cut_off_at.set(Some(self.cut_off_at.get().map_or(new, |old| old.min(new))));
+    }
+
+    fn cut_off(&self) {
+        self.heartbeat.set(None);
+        self.cut_off_at.set(None);
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 
 impl Client for Connection {
     fn tick(&self) {
-        let Some(mut heartbeat) = self.heartbeat.get() else { return };
         let now = runtime::time::now();
-        match heartbeat.look(now, || self.output.take_sent(), || self.received.replace(false)) {
+        if self.cut_off_at.get().is_some_and(|at| at <= now) {
+            return self.cut_off();
+        }
+        if self.output.is_stuck(now) {
+            log::warn!("connection {}: the client does not read what it is sent", self.peer);
+            return self.cut_off();
+        }
+        let Some(mut heartbeat) = self.heartbeat.get() else { return };
+        let received = || self.received.replace(false) || self.is_paused.get();
+        match heartbeat.look(now, || self.output.take_sent(), received) {
             Due::Nothing => {}
             Due::Send => self.output.write(write_heartbeat),
             Due::GiveUp => {
                 log::warn!("connection {}: missed heartbeats from client", self.peer);
-                self.heartbeat.set(None);
-                let _ = self.stream.shutdown(Shutdown::Both);
-                return;
+                return self.cut_off();
             }
         }
         self.heartbeat.set(Some(heartbeat));

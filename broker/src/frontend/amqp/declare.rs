@@ -65,17 +65,12 @@ impl Channel {
         if let Some(name) = reply_to::pseudo_queue(it.queue) {
             return self.declare_pseudo_queue(name, it.nowait);
         }
-        // "Empty queue name in declare": the last one if passive, as for any other use; else one of our making.
-        let name = match it.passive && it.queue.is_empty() {
-            true => self.queue_name("")?,
-            false => it.queue.into(),
-        };
         let arguments = arguments(&it.arguments);
         warn_of_idle(it.queue, &arguments);
         let mut random = [0; 16];
         runtime::random::fill(&mut random);
         let reply = self.ask_owner(Action::DeclareQueue {
-            name,
+            name: it.queue.into(),
             passive: it.passive,
             durable: it.durable,
             exclusive: it.exclusive,

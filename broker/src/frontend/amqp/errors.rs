@@ -56,6 +56,13 @@ pub(super) fn explain(error: &Error) -> ProtocolError {
                 Named(it)
             ),
         ),
+        // RabbitMQ checks this one as it checks an exchange's alternate exchange, in the same words.
+        Error::InvalidArgument { argument, queue, reason: Reason::UnacceptableType(type_name) }
+            if &**argument == "x-dead-letter-exchange" =>
+        {
+            let text = format_args!("invalid type '{type_name}' for arg '{argument}' in {}", Named(queue));
+            say(Code::PreconditionFailed, text)
+        }
         Error::InvalidArgument { argument, queue, reason } => {
             let text = format_args!("invalid arg '{argument}' for {}: {}", Named(queue), Why(reason));
             say(Code::PreconditionFailed, text)

@@ -1,12 +1,14 @@
 //! What a connection has to send: frames piled up during a turn, written at its end in one system call.
 //!
 //! A full socket costs nobody else anything: a coroutine of its own waits for room, the connection stops reading requests
-//! while too much is piled up, and its consumers get no credit back, so their queues stop sending.
+//! while too much is piled up, and its consumers get no credit back, so their queues stop sending. A connection that has
+//! nothing to send owns no buffer: those lie in a pool of the thread.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::Shutdown;
 use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
 
 use leveret_runtime as runtime;
 use runtime::net::TcpStream;
@@ -15,11 +17,25 @@ use runtime::sync::Event;
 use super::channel::Consumer;
 use crate::shard::{AtTurnEnd, Shard};
 
-/// Bytes waiting for the socket above which the connection reads no more requests.
+/// Bytes waiting for the socket above which the connection handles no more requests. One answer may exceed it.
 const BACKLOG_MAX: usize = 1024 * 1024;
 
-/// Capacity that an empty buffer may keep.
-const IDLE_CAPACITY_MAX: usize = 64 * 1024;
+/// Bytes waiting for the socket above which it gets no more direct replies, which nobody gives credit for. They are sent
+/// "at most once".
+const BACKLOG_MAX_FOR_REPLIES: usize = 16 * 1024 * 1024;
+
+/// How long a client may take nothing at all while more than [`BACKLOG_MAX`] waits for it.
+const STUCK_MAX: Duration = Duration::from_secs(300);
+
+/// Empty buffers that a thread keeps for the next connections with something to send.
+const SPARES_MAX: usize = 32;
+
+/// Capacity of a buffer that is worth keeping.
+const SPARE_CAPACITY_MAX: usize = 256 * 1024;
+
+thread_local! {
+    static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The sending half of a connection.
 pub(super) struct Output {
@@ -41,6 +57,8 @@ pub(super) struct Output {
     drained: Event,
     /// Consumers with deliveries in the buffer.
     consumers: RefCell<Vec<Rc<Consumer>>>,
+    /// When the socket last took something, or had nothing to take.
+    last_progress: Cell<Instant>,
     itself: Weak<Output>,
 }
 
@@ -61,6 +79,7 @@ impl Output {
                 has_room,
                 drained: Event::new(),
                 consumers: RefCell::default(),
+                last_progress: Cell::new(runtime::time::now()),
                 itself: itself.clone(),
             }
         })
@@ -70,6 +89,9 @@ impl Output {
     #[inline]
     pub(super) fn write<T>(&self, frames: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let mut buffer = self.buffer.borrow_mut();
+        if buffer.capacity() == 0 {
+            *buffer = SPARES.with_borrow_mut(Vec::pop).unwrap_or_default();
+        }
         let before = buffer.len();
         let result = frames(&mut buffer);
         let has_grown = buffer.len() > before;
@@ -101,28 +123,43 @@ impl Output {
     /// Writes what the socket takes without waiting. False if something is left.
     fn write_some(&self) -> bool {
         let mut buffer = self.buffer.borrow_mut();
+        let before = self.written.get();
         while self.written.get() < buffer.len() && !self.broken.get() {
             match self.stream.try_write(&buffer[self.written.get()..]) {
-                Ok(count) => {
-                    self.written.set(self.written.get() + count);
-                    self.sent.set(true);
-                }
+                Ok(count) => self.written.set(self.written.get() + count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if buffer.len() - self.written.get() > BACKLOG_MAX {
-                        self.has_room.clear();
-                    }
+                    self.note_progress(self.written.get() > before);
+                    self.compact(&mut buffer);
                     return false;
                 }
                 Err(_) => self.give_up(),
             }
         }
-        buffer.clear();
-        buffer.shrink_to(IDLE_CAPACITY_MAX);
+        self.note_progress(true);
         self.written.set(0);
+        keep_spare(std::mem::take(&mut *buffer));
         drop(buffer);
         self.has_room.set();
         self.return_credit();
         true
+    }
+
+    fn note_progress(&self, has_progress: bool) {
+        if has_progress {
+            self.sent.set(true);
+            self.last_progress.set(runtime::time::now());
+        }
+    }
+
+    /// Forgets what the socket has taken: a client that is never quite up to date must not make the buffer grow for ever.
+    /// Less than half is not worth moving the rest for.
+    fn compact(&self, buffer: &mut Vec<u8>) {
+        if self.written.get() >= buffer.len() / 2 {
+            buffer.drain(..self.written.replace(0));
+        }
+        if buffer.len() - self.written.get() <= BACKLOG_MAX / 2 {
+            self.has_room.set();
+        }
     }
 
     /// The socket failed; the reader finds out by itself, and says why in the log.
@@ -131,36 +168,79 @@ impl Output {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// All is with the kernel: the consumers' windows open again.
+    /// All is with the kernel: the consumers' windows open again. Not those of a broken connection, which is about to end.
     fn return_credit(&self) {
-        for consumer in self.consumers.borrow_mut().drain(..) {
-            consumer.delivered(&self.shard);
+        let consumers = std::mem::take(&mut *self.consumers.borrow_mut());
+        if !self.broken.get() {
+            consumers.iter().for_each(|consumer| consumer.delivered(&self.shard));
         }
     }
 
     /// Has a coroutine go on when the socket has room.
     fn drain(&self) {
+        let Some(output) = self.itself.upgrade() else { return };
         self.draining.set(true);
         self.drained.clear();
-        let Some(output) = self.itself.upgrade() else { return };
-        let _ = runtime::spawn(move || {
+        let spawned = runtime::Builder::new().name("output").spawn(move || {
             loop {
                 if output.stream.wait_writable().is_err() {
                     output.give_up();
                 }
                 if output.write_some() {
-                    output.draining.set(false);
-                    output.drained.set();
-                    return;
+                    return output.end_drain();
                 }
             }
         });
+        if let Err(error) = spawned {
+            log::warn!("a connection is cut off, since nothing can wait for its socket: {error}");
+            self.give_up();
+            self.write_some();
+            self.end_drain();
+        }
     }
 
-    /// Waits until little enough is piled up to read on.
+    fn end_drain(&self) {
+        self.draining.set(false);
+        self.drained.set();
+    }
+
+    /// Bytes that the socket has not taken.
+    fn backlog(&self) -> usize {
+        self.buffer.borrow().len() - self.written.get()
+    }
+
+    /// Whether so much is piled up that no more requests should be handled.
+    #[inline]
+    pub(super) fn is_behind(&self) -> bool {
+        self.backlog() > BACKLOG_MAX
+    }
+
+    /// Whether a direct reply may still be added.
+    pub(super) fn has_room_for_replies(&self) -> bool {
+        self.backlog() <= BACKLOG_MAX_FOR_REPLIES
+    }
+
+    /// Whether the client has not taken a byte for longer than anybody should wait.
+    pub(super) fn is_stuck(&self, now: Instant) -> bool {
+        self.is_behind() && now.saturating_duration_since(self.last_progress.get()) > STUCK_MAX
+    }
+
+    /// Waits until little enough is piled up to go on.
     pub(super) fn wait_for_room(&self) {
-        if !self.has_room.is_set() {
+        while self.is_behind() {
+            self.flush();
+            if !self.is_behind() {
+                return;
+            }
+            self.has_room.clear();
             self.has_room.wait();
+        }
+    }
+
+    /// Nothing more will be sent, whether the client has taken everything or not.
+    pub(super) fn abandon(&self) {
+        if self.draining.get() {
+            self.give_up(); // which ends the waiting for room
         }
     }
 
@@ -183,4 +263,17 @@ impl AtTurnEnd for Output {
         self.listed.set(false);
         self.flush();
     }
+}
+
+/// Keeps a buffer that was sent for whoever needs one next.
+fn keep_spare(mut buffer: Vec<u8>) {
+    if buffer.capacity() > SPARE_CAPACITY_MAX {
+        return;
+    }
+    buffer.clear();
+    SPARES.with_borrow_mut(|spares| {
+        if spares.len() < SPARES_MAX && buffer.capacity() > 0 {
+            spares.push(buffer);
+        }
+    });
 }

@@ -24,6 +24,10 @@ fn rejected(requeue: bool) -> Fate {
     if requeue { Fate::Requeue } else { Fate::Reject }
 }
 
+fn refuse_without_requeue(requeue: bool) -> Outcome {
+    if requeue { Ok(()) } else { Err(not_implemented("requeue=false")) }
+}
+
 impl Channel {
     pub(super) fn ack(&self, it: &basic::Ack) -> Outcome {
         self.settle(it.delivery_tag, it.multiple, Fate::Ack)
@@ -38,25 +42,24 @@ impl Channel {
     }
 
     pub(super) fn recover(&self, it: &basic::Recover) -> Outcome {
-        self.recover_all(it.requeue)?;
-        self.send(&basic::RecoverOk {});
+        refuse_without_requeue(it.requeue)?;
+        self.send(&basic::RecoverOk {}); // before what comes back, as from RabbitMQ
+        self.recover_all();
         Ok(())
     }
 
     pub(super) fn recover_async(&self, it: &basic::RecoverAsync) -> Outcome {
-        self.recover_all(it.requeue)
+        refuse_without_requeue(it.requeue)?;
+        self.recover_all();
+        Ok(())
     }
 
     /// "basic.recover(true) requeues everything outstanding on the channel."
-    fn recover_all(&self, requeue: bool) -> Outcome {
-        if !requeue {
-            return Err(not_implemented("requeue=false"));
-        }
+    fn recover_all(&self) {
         let mut settled = self.settled.take();
         self.ledger.borrow_mut().drain(&mut settled);
         self.send_to_queues(&mut settled, Fate::Requeue);
         self.settled.replace(settled);
-        Ok(())
     }
 
     fn settle(&self, tag: u64, multiple: bool, fate: Fate) -> Outcome {
