@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use corosensei::{CoroutineResult, Yielder};
 
-use super::task::{Machine, Name, State, Task};
+use super::task::{Name, State, Task};
 use crate::shard::Shard;
 
 thread_local! {
@@ -116,16 +116,13 @@ pub(crate) fn resume(shard: &Shard, task: Rc<Task>) -> bool {
     match result {
         CoroutineResult::Yield(()) => false,
         CoroutineResult::Return(()) => {
-            place.take().map(release);
+            let machine = place.take();
             drop(place);
+            debug_assert!(machine.as_ref().is_some_and(|machine| machine.done()), "nothing lives on a stack given back");
+            drop(machine);
             running.state.set(State::Done);
             shard.forget(&running);
             true
         }
     }
-}
-
-fn release(machine: Machine) {
-    debug_assert!(machine.done(), "a stack is given back only when nothing lives on it");
-    drop(machine);
 }
