@@ -61,7 +61,7 @@ fn echo_upper(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Says whether there was something to answer.
-#[inline]
+#[inline(always)]
 fn answer(mut stream: &TcpStream, bytes: &[u8]) -> io::Result<bool> {
     stream.write_all(bytes)?;
     count(bytes.len());

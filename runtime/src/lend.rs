@@ -1,6 +1,6 @@
 //! Buffers lent for the time of a read, so that an idle connection owns none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use crate::coroutine::current;
 
@@ -12,16 +12,32 @@ const BUFFERS_MAX: usize = 16;
 
 #[derive(Default)]
 pub(crate) struct Buffers {
+    /// The one that came back last, warm in the cache; the hot path needs no other.
+    last: Cell<Option<Box<[u8]>>>,
     free: RefCell<Vec<Box<[u8]>>>,
 }
 
 impl Buffers {
-    pub(crate) fn take(&self) -> Box<[u8]> {
+    #[inline]
+    fn take(&self) -> Box<[u8]> {
+        self.last.take().unwrap_or_else(|| self.take_another())
+    }
+
+    #[inline]
+    fn put(&self, buffer: Box<[u8]>) {
+        if let Some(older) = self.last.replace(Some(buffer)) {
+            self.put_away(older);
+        }
+    }
+
+    #[inline(never)]
+    fn take_another(&self) -> Box<[u8]> {
         let free = self.free.borrow_mut().pop();
         free.unwrap_or_else(|| vec![0; BUFFER_SIZE].into_boxed_slice())
     }
 
-    pub(crate) fn put(&self, buffer: Box<[u8]>) {
+    #[inline(never)]
+    fn put_away(&self, buffer: Box<[u8]>) {
         let mut free = self.free.borrow_mut();
         if free.len() < BUFFERS_MAX {
             free.push(buffer);
@@ -33,6 +49,7 @@ impl Buffers {
 pub(crate) struct Lent(Option<Box<[u8]>>);
 
 impl Lent {
+    #[inline]
     pub(crate) fn take() -> Lent {
         Lent(Some(current::with(|shard| shard.buffers.take())))
     }
@@ -44,6 +61,7 @@ impl Lent {
 }
 
 impl Drop for Lent {
+    #[inline]
     fn drop(&mut self) {
         if let Some(buffer) = self.0.take() {
             current::try_with(|shard| shard.buffers.put(buffer));

@@ -147,12 +147,15 @@ impl Sources {
             return; // of a descriptor that is closed by now
         }
         source.ready.set(source.ready.get() | ready);
-        for direction in [Direction::Read, Direction::Write] {
-            if ready.has(direction.flag())
-                && let Some(waiter) = source.waiter(direction).take()
-            {
-                waiter.wake();
-            }
+        if ready.has(Ready::READABLE)
+            && let Some(waiter) = source.reader.take()
+        {
+            waiter.wake_and_drop();
+        }
+        if ready.has(Ready::WRITABLE)
+            && let Some(waiter) = source.writer.take()
+        {
+            waiter.wake_and_drop();
         }
     }
 
@@ -217,19 +220,23 @@ impl Registration {
         deadline: impl Fn() -> Option<Instant>,
         mut call: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
-        current::with(Shard::charge_call);
-        loop {
-            self.wait(direction, &deadline)?;
-            match call() {
-                Ok(done) => {
-                    self.note_transfer(direction, done, wanted);
-                    return Ok(done);
+        current::with(|shard| {
+            shard.charge_call();
+            loop {
+                if !self.is_ready(direction) {
+                    self.wait_slow(shard, direction, deadline())?;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(direction),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                match call() {
+                    Ok(done) => {
+                        self.note_transfer(shard, direction, done, wanted);
+                        return Ok(done);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(direction),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
             }
-        }
+        })
     }
 
     /// Makes one try of a call that is not a byte transfer (accept, a datagram); parks while it would block.
@@ -263,7 +270,7 @@ impl Registration {
             }
             match call() {
                 Ok(done) => {
-                    self.note_transfer(direction, done, wanted);
+                    current::with(|shard| self.note_transfer(shard, direction, done, wanted));
                     return Ok(done);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(direction),
@@ -299,23 +306,28 @@ impl Registration {
         if self.is_ready(direction) {
             return Ok(());
         }
-        self.wait_slow(direction, deadline())
-    }
-
-    fn wait_slow(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
-        let wait = match direction {
-            Direction::Read => Wait::Readable(self.source.fd),
-            Direction::Write => Wait::Writable(self.source.fd),
-        };
-        self.wait_as(direction, wait, deadline)
+        current::with(|shard| self.wait_slow(shard, direction, deadline()))
     }
 
     /// As [`Registration::wait`], under another name in dumps: for descriptors that stand for something else.
     pub(crate) fn wait_as(&self, direction: Direction, wait: Wait, deadline: Option<Instant>) -> io::Result<()> {
+        current::with(|shard| self.wait_on(shard, direction, wait, deadline))
+    }
+
+    fn wait_slow(&self, shard: &Shard, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
+        let wait = match direction {
+            Direction::Read => Wait::Readable(self.source.fd),
+            Direction::Write => Wait::Writable(self.source.fd),
+        };
+        self.wait_on(shard, direction, wait, deadline)
+    }
+
+    #[inline(always)] // one function from here to the switch of stacks: its calls were a tenth of a request's instructions
+    fn wait_on(&self, shard: &Shard, direction: Direction, wait: Wait, deadline: Option<Instant>) -> io::Result<()> {
         while !self.is_ready(direction) {
-            let parker = Parker::arm().map_err(io::Error::from)?;
+            let parker = Parker::arm_on(shard).map_err(io::Error::from)?;
             let _place = self.list(direction, &parker)?;
-            match parker.park(wait, deadline) {
+            match parker.park_on(shard, wait, deadline) {
                 Ok(()) => {}
                 Err(WaitError::TimedOut) => return Err(timed_out(direction)),
                 Err(WaitError::Unwinding) => unreachable!("arm has checked it"),
@@ -325,19 +337,16 @@ impl Registration {
     }
 
     /// Leaves an armed wait with the descriptor until the answer is dropped.
-    pub(crate) fn list(&self, direction: Direction, parker: &Parker) -> io::Result<ListedAt<'_>> {
+    #[inline(always)]
+    fn list(&self, direction: Direction, parker: &Parker) -> io::Result<ListedAt<'_>> {
         let place = self.source.waiter(direction);
-        if let Some(other) = place.take()
+        if let Some(other) = place.replace(Some(parker.waiter()))
             && other.is_live()
         {
             place.set(Some(other));
-            return Err(io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                "another coroutine waits on this descriptor in the same direction: give each direction one owner",
-            ));
+            return Err(busy());
         }
-        place.set(Some(parker.waiter()));
-        Ok(ListedAt(place))
+        Ok(ListedAt { place, ticket: parker.ticket() })
     }
 
     /// Names the registration in events, and for whoever may outlive it.
@@ -387,15 +396,24 @@ impl Registration {
     }
 
     #[inline]
-    fn note_transfer(&self, direction: Direction, done: usize, wanted: usize) {
+    fn note_transfer(&self, shard: &Shard, direction: Direction, done: usize, wanted: usize) {
         let closed = direction == Direction::Read && self.source.ready.get().has(Ready::READ_CLOSED);
         if 0 < done && done < wanted && !closed {
             self.clear(direction);
         }
-        current::with(|shard| shard.charge_bytes(done));
+        shard.charge_bytes(done);
     }
 }
 
+#[cold]
+fn busy() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        "another coroutine waits on this descriptor in the same direction: give each direction one owner",
+    )
+}
+
+#[cold]
 fn timed_out(direction: Direction) -> io::Error {
     let text = match direction {
         Direction::Read => "nothing could be read within the read timeout",
@@ -421,11 +439,20 @@ impl Drop for Registration {
 }
 
 /// An armed wait left with a descriptor; taken back when dropped.
-pub(crate) struct ListedAt<'a>(&'a Cell<Option<Waiter>>);
+struct ListedAt<'a> {
+    place: &'a Cell<Option<Waiter>>,
+    ticket: u64,
+}
 
 impl Drop for ListedAt<'_> {
+    /// The event that woke us has emptied the place. If somebody is there by now, it may be another coroutine.
+    #[inline(always)]
     fn drop(&mut self) {
-        self.0.take();
+        if let Some(waiter) = self.place.take()
+            && waiter.ticket() != self.ticket
+        {
+            self.place.set(Some(waiter));
+        }
     }
 }
 

@@ -293,7 +293,7 @@ impl Shard {
         self.tasks.borrow().get(key as usize).cloned()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enqueue(&self, task: Rc<Task>) {
         self.run_queue.borrow_mut().push_back(task);
     }

@@ -294,6 +294,33 @@ fn foreign_descriptors_are_waited_for() {
     .unwrap();
 }
 
+/// Two readers of one socket are a mistake, and one of them is told so. Once the one that was woken late took the other
+/// one's place in the list along, and that one was never woken.
+#[test]
+fn a_reader_that_comes_late_leaves_the_other_one_its_place() {
+    run(|| {
+        let (mut one, other) = UnixStream::pair().unwrap();
+        let other = Rc::new(other);
+        let late = spawn({
+            let other = other.clone();
+            move || (&*other).read(&mut [0]).map_err(|error| error.kind())
+        });
+        yield_now();
+        let quick = spawn(move || {
+            while other.try_read(&mut [0; 8]).is_err() {
+                yield_now();
+            }
+            timeout(Duration::from_secs(10), || (&*other).read(&mut [0]).unwrap())
+        });
+        yield_now();
+        one.write_all(b"x").unwrap();
+        assert_eq!(late.join().unwrap(), Err(ErrorKind::ResourceBusy));
+        one.write_all(b"y").unwrap();
+        assert_eq!(quick.join().unwrap(), Ok(1));
+    })
+    .unwrap();
+}
+
 #[test]
 fn what_cannot_be_waited_for_says_so() {
     run(|| {

@@ -85,14 +85,18 @@ impl Parker {
     /// Arms a ticket. Unwinds if the coroutine was killed or a `timeout` around it is over; fails while unwinding.
     #[inline]
     pub(crate) fn arm() -> Result<Parker, Unwinding> {
-        current::with(|shard| {
-            let task = current::task(shard);
-            if std::thread::panicking() {
-                return Err(Unwinding);
-            }
-            interrupt(shard, &task);
-            Ok(Parker::armed(shard, task))
-        })
+        current::with(Parker::arm_on)
+    }
+
+    /// [`Parker::arm`] for callers that have the shard at hand.
+    #[inline(always)] // the hot path of a transfer that waits
+    pub(crate) fn arm_on(shard: &Shard) -> Result<Parker, Unwinding> {
+        let task = current::task(shard);
+        if std::thread::panicking() {
+            return Err(Unwinding);
+        }
+        interrupt(shard, &task);
+        Ok(Parker::armed(shard, task))
     }
 
     /// Arms a ticket whatever may be pending; for waits that keep memory sound.
@@ -136,9 +140,15 @@ impl Parker {
     }
 
     /// Waits for the wake-up or for `deadline`. Unwinds when killed or when a `timeout` block around it ends first.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn park(self, wait: Wait, deadline: Option<Instant>) -> Result<(), WaitError> {
-        current::with(|shard| match self.suspend(shard, wait, deadline) {
+        current::with(|shard| self.park_on(shard, wait, deadline))
+    }
+
+    /// [`Parker::park`] for callers that have the shard at hand.
+    #[inline(always)] // the hot path of a transfer that waits
+    pub(crate) fn park_on(self, shard: &Shard, wait: Wait, deadline: Option<Instant>) -> Result<(), WaitError> {
+        match self.suspend(shard, wait, deadline) {
             Cause::Notified => Ok(()),
             Cause::TimedOut => {
                 interrupt(shard, &self.task);
@@ -148,7 +158,7 @@ impl Parker {
                 interrupt(shard, &self.task);
                 unreachable!("a killed coroutine unwinds at its wait")
             }
-        })
+        }
     }
 
     /// As [`Parker::park`]; gives the tag of the waiter that woke the coroutine.
@@ -168,26 +178,36 @@ impl Parker {
         });
     }
 
+    #[inline(always)] // of `park_on` and of shielded waits
     fn suspend(&self, shard: &Shard, wait: Wait, deadline: Option<Instant>) -> Cause {
         let task = &self.task;
         if task.ticket.get() != self.ticket {
             return task.cause.get(); // woken between arming and parking
         }
-        let deadline = match task.shielded.get() {
+        let deadline = match task.deadlines.borrow().is_empty() || task.shielded.get() {
             true => deadline,
             false => earlier(deadline, task.scope_deadline()),
         };
-        if let Some(deadline) = deadline {
-            task.timer.set(Some(shard.set_timer(deadline, task.clone(), self.ticket)));
-        }
-        shard.note_parked(task, wait);
-        current::suspend(task);
-        shard.note_resumed(wait);
-        if let Some(timer) = task.timer.take() {
-            shard.cancel_timer(timer);
+        match deadline {
+            None => switch(shard, task, wait),
+            Some(deadline) => {
+                task.timer.set(Some(shard.set_timer(deadline, task.clone(), self.ticket)));
+                switch(shard, task, wait);
+                if let Some(timer) = task.timer.take() {
+                    shard.cancel_timer(timer);
+                }
+            }
         }
         task.cause.get()
     }
+}
+
+/// Leaves the processor until somebody shows the ticket.
+#[inline]
+fn switch(shard: &Shard, task: &Task, wait: Wait) {
+    shard.note_parked(task, wait);
+    current::suspend(task);
+    shard.note_resumed(wait);
 }
 
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
@@ -198,14 +218,19 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 }
 
 /// Unwinds if the coroutine has to.
-#[inline]
+#[inline(always)]
 pub(crate) fn interrupt(shard: &Shard, task: &Rc<Task>) {
     if task.killed.get() {
         raise_kill(task);
     }
-    if !task.deadlines.borrow().is_empty()
-        && let Some(id) = task.expired_scope(shard.now())
-    {
+    if !task.deadlines.borrow().is_empty() {
+        raise_expired(shard, task);
+    }
+}
+
+#[inline(never)]
+fn raise_expired(shard: &Shard, task: &Task) {
+    if let Some(id) = task.expired_scope(shard.now()) {
         resume_unwind(Box::new(Expired(id)));
     }
 }

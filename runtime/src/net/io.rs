@@ -171,8 +171,17 @@ impl<S: AsFd> AsFd for Socket<S> {
     }
 }
 
+#[inline(always)]
 fn deadline(timeout: &Cell<Option<Duration>>) -> Option<Instant> {
-    timeout.get().and_then(|timeout| current::with(|shard| shard.now()).checked_add(timeout))
+    match timeout.get() {
+        None => None,
+        Some(timeout) => from_now(timeout),
+    }
+}
+
+#[inline(never)]
+fn from_now(timeout: Duration) -> Option<Instant> {
+    current::with(|shard| shard.now()).checked_add(timeout)
 }
 
 /// Sets a timeout as std does: zero is an error, `None` waits for ever.
