@@ -140,7 +140,7 @@ impl Parker {
     }
 
     /// Waits for the wake-up or for `deadline`. Unwinds when killed or when a `timeout` block around it ends first.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn park(self, wait: Wait, deadline: Option<Instant>) -> Result<(), WaitError> {
         current::with(|shard| self.park_on(shard, wait, deadline))
     }

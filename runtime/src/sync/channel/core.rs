@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::error::TrySendError;
+use crate::coroutine::current;
 use crate::coroutine::park::{Parker, Unwinding, WaitError, Waiter};
 use crate::coroutine::task::Wait;
 use crate::sync::line::{Line, Place, Standing};
@@ -176,12 +177,13 @@ impl<T> Core<T> {
             if !self.has_senders() {
                 return Err(Ok(Disconnected));
             }
-            let parker = Parker::arm().map_err(|Unwinding| Err(WaitError::Unwinding))?;
-            let waiter = parker.waiter();
-            self.call_select(&waiter);
-            let standing = Standing::new(&self.receiving, waiter, ());
-            let waited = parker.park(Wait::Receive, deadline);
-            drop(standing);
+            let waited = current::with(|shard| {
+                let parker = Parker::arm_on(shard).map_err(|Unwinding| WaitError::Unwinding)?;
+                let waiter = parker.waiter();
+                self.call_select(&waiter);
+                let _standing = Standing::new(&self.receiving, waiter, ());
+                parker.park_on(shard, Wait::Receive, deadline)
+            });
             match waited {
                 Ok(()) => {
                     if let Some(value) = self.take_promised() {
