@@ -117,19 +117,18 @@ pub(crate) fn spawn_on_shard<T: 'static>(
 /// Lets every other ready coroutine of the shard run first.
 ///
 /// A kill or an expired `timeout` strikes here, as at any wait. Does nothing while the stack unwinds.
-#[inline]
+#[inline(always)]
 pub fn yield_now() {
     if std::thread::panicking() {
         return;
     }
-    current::with(|shard| {
-        let task = current::task(shard);
-        park::interrupt(shard, &task);
-        task.state.set(State::Ready);
-        task.wait.set(Wait::Turn);
-        shard.enqueue(task.clone());
-        current::suspend(&task);
-    });
+    let shard = current::here();
+    let task = current::task(&shard);
+    park::interrupt(&shard, &task);
+    task.state.set(State::Ready);
+    task.wait.set(Wait::Turn);
+    shard.enqueue(task.clone());
+    current::suspend(&task);
 }
 
 /// The name of the running coroutine, or the place that spawned it.

@@ -85,7 +85,7 @@ impl Parker {
     /// Arms a ticket. Unwinds if the coroutine was killed or a `timeout` around it is over; fails while unwinding.
     #[inline]
     pub(crate) fn arm() -> Result<Parker, Unwinding> {
-        current::with(Parker::arm_on)
+        Parker::arm_on(&current::here())
     }
 
     /// [`Parker::arm`] for callers that have the shard at hand.
@@ -142,7 +142,7 @@ impl Parker {
     /// Waits for the wake-up or for `deadline`. Unwinds when killed or when a `timeout` block around it ends first.
     #[inline]
     pub(crate) fn park(self, wait: Wait, deadline: Option<Instant>) -> Result<(), WaitError> {
-        current::with(|shard| self.park_on(shard, wait, deadline))
+        self.park_on(&current::here(), wait, deadline)
     }
 
     /// [`Parker::park`] for callers that have the shard at hand.
@@ -203,7 +203,7 @@ impl Parker {
 }
 
 /// Leaves the processor until somebody shows the ticket.
-#[inline]
+#[inline(always)]
 fn switch(shard: &Shard, task: &Task, wait: Wait) {
     shard.note_parked(task, wait);
     current::suspend(task);

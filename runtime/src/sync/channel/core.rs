@@ -123,14 +123,16 @@ impl<T> Core<T> {
         }
     }
 
+    #[inline(never)]
     fn offer(&self, value: T, deadline: Option<Instant>) -> Result<(), Refused<T>> {
-        let Ok(parker) = Parker::arm() else { return Err(Refused::Unwinding(value)) };
+        let shard = current::here();
+        let Ok(parker) = Parker::arm_on(&shard) else { return Err(Refused::Unwinding(value)) };
         let waiter = parker.waiter();
         let offer = Offer { core: self, ticket: waiter.ticket() };
         self.values.borrow_mut().push_back(value);
         add(&self.offered, 1);
         self.sending.stand(waiter, Wish::Offer);
-        let waited = parker.park(Wait::Send, deadline);
+        let waited = parker.park_on(&shard, Wait::Send, deadline);
         match (offer.withdraw(), waited) {
             (None, _) => Ok(()), // accepted, perhaps after the deadline had woken us
             (Some(value), Err(WaitError::TimedOut)) if self.has_receivers() => Err(Refused::TimedOut(value)),
@@ -168,7 +170,7 @@ impl<T> Core<T> {
     }
 
     /// Receives; waits for a value until `deadline`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn receive(&self, deadline: Option<Instant>) -> Result<T, Result<Disconnected, WaitError>> {
         loop {
             if let Some(value) = self.take() {
@@ -177,13 +179,13 @@ impl<T> Core<T> {
             if !self.has_senders() {
                 return Err(Ok(Disconnected));
             }
-            let waited = current::with(|shard| {
-                let parker = Parker::arm_on(shard).map_err(|Unwinding| WaitError::Unwinding)?;
-                let waiter = parker.waiter();
-                self.call_select(&waiter);
-                let _standing = Standing::new(&self.receiving, waiter, ());
-                parker.park_on(shard, Wait::Receive, deadline)
-            });
+            let shard = current::here();
+            let parker = Parker::arm_on(&shard).map_err(|Unwinding| Err(WaitError::Unwinding))?;
+            let waiter = parker.waiter();
+            self.call_select(&waiter);
+            let standing = Standing::new(&self.receiving, waiter, ());
+            let waited = parker.park_on(&shard, Wait::Receive, deadline);
+            drop(standing);
             match waited {
                 Ok(()) => {
                     if let Some(value) = self.take_promised() {

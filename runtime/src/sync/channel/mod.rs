@@ -139,7 +139,7 @@ impl<T> Receiver<T> {
     ///
     /// # Panics
     /// Outside of a coroutine, if it has to wait.
-    #[inline]
+    #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.core.receive(None).map_err(|error| match error {
             Ok(core::Disconnected) => RecvError::Disconnected,
