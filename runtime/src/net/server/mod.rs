@@ -282,7 +282,8 @@ impl ServerHandle {
     /// at most `limit` for the handlers to end and kills those that have not; says how many those were. Calling it again
     /// meanwhile can shorten the time but not prolong it.
     ///
-    /// If the caller is killed or timed out, the server goes on stopping.
+    /// If the caller is killed or timed out, the server goes on stopping. A handler that calls this waits for its own end,
+    /// until the time is over: let it spawn a coroutine that does.
     ///
     /// # Panics
     /// Outside of a coroutine, and in a destructor while the stack unwinds.
