@@ -106,11 +106,11 @@ fn tasks_take_the_sum_or_the_longest() {
 fn a_hundred_clients_get_their_lines_back() {
     leveret_runtime::run(|| {
         let ((server_out, server), (clients_out, clients)) = (Output::memory(), Output::memory());
-        let demo = socket_server::Demo { clients: 100, lines: 10 };
+        let demo = socket_server::Demo { clients: 100, lines: 1000 };
         socket_server::demo(&server_out, &clients_out, demo).unwrap();
         let mut lines = clients.lines();
         lines.sort();
-        let expected = |id| (0..10).map(move |count| format!("[{id}]recv from server: hello {count}"));
+        let expected = |id| (0..1000).map(move |count| format!("[{id}]recv from server: hello {count}"));
         let mut expected: Vec<_> = (0..100).flat_map(expected).collect();
         expected.sort();
         assert_eq!(lines, expected);
