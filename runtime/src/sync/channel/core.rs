@@ -123,7 +123,7 @@ impl<T> Core<T> {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn offer(&self, value: T, deadline: Option<Instant>) -> Result<(), Refused<T>> {
         let shard = current::here();
         let Ok(parker) = Parker::arm_on(&shard) else { return Err(Refused::Unwinding(value)) };
