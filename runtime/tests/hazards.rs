@@ -138,6 +138,33 @@ fn a_forgotten_scoped_handle_does_not_let_the_scope_go() {
 }
 
 #[test]
+fn a_scope_that_cannot_wait_for_its_children_aborts() {
+    let child = in_a_child("a_scope_that_cannot_wait_for_its_children_aborts", || {
+        run(|| {
+            let mut generator = Generator::new(|yielder, ()| {
+                let local = Cell::new(1);
+                scope(|scope| {
+                    scope.spawn(|| {
+                        sleep(SECOND * 3600);
+                        local.set(2);
+                    });
+                    yielder.suspend(());
+                });
+            });
+            generator.next();
+            let mut dropped_by_hook = Some(generator);
+            leveret_runtime::on_turn_end(move || drop(dropped_by_hook.take()));
+            sleep(SECOND);
+        })
+        .unwrap();
+    });
+    if let Some(output) = child {
+        assert!(!output.status.success());
+        assert!(error_text(&output).contains("a scope with live coroutines ends where nothing can wait"), "{output:?}");
+    }
+}
+
+#[test]
 fn the_stack_of_a_forgotten_generator_is_never_used_again() {
     simulated(|| {
         let before = stats().stacks;
