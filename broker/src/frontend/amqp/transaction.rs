@@ -43,19 +43,22 @@ impl Channel {
         Ok(())
     }
 
-    /// "commit: publishes delivered to their queues, then acks in the order given."
+    /// "commit: publishes delivered to their queues, then acks in the order given." All of it is carried out, also if an
+    /// exchange has gone since: the deliveries are out of the ledger, and would else never be settled.
     pub(super) fn tx_commit(self: &Rc<Self>) -> Outcome {
         let (publishes, settlements) = match &mut *self.mode.borrow_mut() {
             Mode::Transactional(transaction) => transaction.commit(),
             _ => return Err(not_transactional()),
         };
+        let mut done = Ok(());
         for publish in &publishes {
-            self.route_and_hand_out(publish)?;
+            done = done.and(self.route_and_hand_out(publish));
         }
         for (delivery, fate) in settlements {
             self.settle_one(delivery, fate);
         }
         self.resume_paused();
+        done?;
         self.send(&tx::CommitOk {});
         Ok(())
     }
