@@ -4,6 +4,7 @@
 //! deliveries, confirms and answers come in by [`Subscriber`] from queues and mail, which never wait.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use leveret_amqp::error::ProtocolError;
@@ -31,7 +32,19 @@ use crate::shard::queues::Command;
 use crate::shard::{AtTurnEnd, Shard};
 
 /// Bytes of deliveries that may be on their way to one consumer's socket.
-pub(super) const WINDOW: u64 = 1024 * 1024;
+const WINDOW_MAX: u64 = 1024 * 1024;
+
+/// The least that a consumer gets, however many its connection has. (A delivery may exceed it by one message.)
+const WINDOW_MIN: u64 = 4 * 1024;
+
+/// What the consumers of a connection share when they are too many for [`WINDOW_MAX`] each. They do not share strictly, since a
+/// window is given out once: a thousand consumers come to six times this.
+const WINDOW_SHARED: u64 = 8 * 1024 * 1024;
+
+/// The window of the next consumer of a connection that has so many.
+fn window(consumers: u64) -> u64 {
+    (WINDOW_SHARED / (consumers + 1)).clamp(WINDOW_MIN, WINDOW_MAX)
+}
 
 /// What a method can fail with: the channel, or for hard codes the connection, closes with it.
 pub(super) type Outcome = Result<(), ProtocolError>;
@@ -47,6 +60,8 @@ pub(super) struct Link {
     pub(super) frame_max: u32,
     /// The client wants basic.cancel when a consumer ends without its doing.
     pub(super) cancel_notify: bool,
+    /// Its consumers.
+    pub(super) consumer_count: Rc<Cell<u64>>,
 }
 
 /// A consumer, as its channel knows it.
@@ -55,6 +70,10 @@ pub(super) struct Consumer {
     pub(super) tag: Box<str>,
     pub(super) queue: QueueAddress,
     pub(super) no_ack: bool,
+    /// Bytes of deliveries that may be on their way to the socket.
+    pub(super) window: u64,
+    /// That of its connection, which includes this one.
+    count: Rc<Cell<u64>>,
     /// Cost of its deliveries that the socket has not taken.
     unsent: Cell<u64>,
     /// Cost of those that it has taken and that the queue has not been told of.
@@ -64,9 +83,12 @@ pub(super) struct Consumer {
 }
 
 impl Consumer {
-    pub(super) fn new(id: ConsumerId, tag: &str, queue: QueueAddress, no_ack: bool) -> Rc<Consumer> {
+    pub(super) fn new(id: ConsumerId, tag: &str, queue: QueueAddress, no_ack: bool, link: &Link) -> Rc<Consumer> {
+        let count = link.consumer_count.clone();
+        let window = window(count.get());
+        count.set(count.get() + 1);
         let (unsent, sent, paused) = (Cell::new(0), Cell::new(0), Cell::new(false));
-        Rc::new(Consumer { id, tag: tag.into(), queue, no_ack, unsent, sent, paused })
+        Rc::new(Consumer { id, tag: tag.into(), queue, no_ack, window, count, unsent, sent, paused })
     }
 
     /// The socket has taken everything. The queue is told in parcels of a quarter of the window, by mail even where it is on
@@ -74,10 +96,16 @@ impl Consumer {
     pub(super) fn delivered(&self, shard: &Rc<Shard>) {
         let sent = self.sent.get() + self.unsent.take();
         self.sent.set(sent);
-        if sent >= WINDOW / 4 {
+        if sent >= self.window / 4 {
             self.sent.set(0);
             shard.command_next_turn(self.queue, Command::Credit { consumer: self.id, bytes: sent });
         }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.count.set(self.count.get() - 1);
     }
 }
 
@@ -392,6 +420,9 @@ impl Subscriber for Channel {
             return; // a guess, or an answer to a consumer of before
         }
         let Some(tag) = self.reply_consumer.borrow().clone() else { return };
+        if !self.link.output.has_room_for_replies() {
+            return log::warn!("a direct reply is dropped: the client does not read what it is sent");
+        }
         let delivery_tag = self.ledger.borrow_mut().deliver_settled();
         self.write_deliver(&tag, delivery_tag, false, message);
     }
@@ -399,6 +430,7 @@ impl Subscriber for Channel {
     fn cancelled(self: Rc<Self>, id: ConsumerId) {
         let Some(consumer) = self.consumers.borrow_mut().remove(&id) else { return };
         self.tags.borrow_mut().remove(&consumer.tag);
+        self.forget_paused(id);
         self.cancelled.borrow_mut().push(consumer);
         if !self.busy.get() {
             self.notify_cancelled();
@@ -458,14 +490,25 @@ impl Channel {
         }
     }
 
+    /// A consumer went: it waits for nothing any more.
+    pub(super) fn forget_paused(&self, id: ConsumerId) {
+        self.paused.borrow_mut().retain(|consumer| consumer.id != id);
+    }
+
     /// Lets consumers go on for which the channel-wide prefetch has room again.
     pub(super) fn resume_paused(&self) {
         if self.paused.borrow().is_empty() || !self.ledger.borrow().has_room() {
             return;
         }
-        for consumer in self.paused.take() {
+        // Who is resumed may take the room at once: a thousand others need not be told just to decline again.
+        let mut paused = VecDeque::from(self.paused.take());
+        while self.ledger.borrow().has_room()
+            && let Some(consumer) = paused.pop_front()
+        {
             consumer.paused.set(false);
             self.link.shard.command(consumer.queue, Command::Resume { consumer: consumer.id });
         }
+        paused.extend(self.paused.take());
+        self.paused.replace(paused.into());
     }
 }

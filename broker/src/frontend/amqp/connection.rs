@@ -364,6 +364,7 @@ impl Connection {
             user,
             frame_max: machine.negotiated().frame_max,
             cancel_notify: machine.client_capabilities().consumer_cancel_notify,
+            consumer_count: Rc::default(),
         };
         drop(machine);
         *self.link.borrow_mut() = Some(Rc::new(link));

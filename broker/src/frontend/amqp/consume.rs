@@ -15,7 +15,7 @@ use leveret_core::topology::QueueRecord;
 use leveret_core::value::Arguments;
 use leveret_runtime as runtime;
 
-use super::channel::{Channel, Consumer, Outcome, WINDOW, not_implemented};
+use super::channel::{Channel, Consumer, Outcome, not_implemented};
 use super::declare::{saturate, unexpected};
 use super::errors::explain;
 use super::reply_to;
@@ -48,14 +48,14 @@ impl Channel {
         let arguments = arguments(&it.arguments);
         let priority = self.priority(&arguments, &record)?;
         let id = self.link.shard.next_consumer();
-        let consumer = Consumer::new(id, &tag, QueueAddress::of(&record), it.no_ack);
+        let consumer = Consumer::new(id, &tag, QueueAddress::of(&record), it.no_ack, &self.link);
         let spec = ConsumerSpec {
             id,
             no_ack: it.no_ack,
             exclusive: it.exclusive,
             prefetch: self.prefetch.get(),
             priority,
-            window_bytes: WINDOW,
+            window_bytes: consumer.window,
         };
         self.tags.borrow_mut().insert(tag.clone(), consumer.clone());
         self.consumers.borrow_mut().insert(id, consumer.clone());
@@ -103,6 +103,7 @@ impl Channel {
             self.ask_queue(consumer.queue, |ticket| Command::Cancel { consumer: consumer.id, ticket })?;
             self.tags.borrow_mut().remove(it.consumer_tag);
             self.consumers.borrow_mut().remove(&consumer.id);
+            self.forget_paused(consumer.id);
         } else if self.reply_consumer.borrow().as_deref() == Some(it.consumer_tag) {
             self.reply_consumer.replace(None);
         }

@@ -57,7 +57,7 @@ pub(super) struct Output {
     drained: Event,
     /// Consumers with deliveries in the buffer.
     consumers: RefCell<Vec<Rc<Consumer>>>,
-    /// When the socket last took something, or had nothing to take.
+    /// While `draining`: when the socket last took something.
     last_progress: Cell<Instant>,
     itself: Weak<Output>,
 }
@@ -126,7 +126,10 @@ impl Output {
         let before = self.written.get();
         while self.written.get() < buffer.len() && !self.broken.get() {
             match self.stream.try_write(&buffer[self.written.get()..]) {
-                Ok(count) => self.written.set(self.written.get() + count),
+                Ok(count) => {
+                    self.written.set(self.written.get() + count);
+                    self.sent.set(true);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.note_progress(self.written.get() > before);
                     self.compact(&mut buffer);
@@ -135,7 +138,6 @@ impl Output {
                 Err(_) => self.give_up(),
             }
         }
-        self.note_progress(true);
         self.written.set(0);
         keep_spare(std::mem::take(&mut *buffer));
         drop(buffer);
@@ -146,7 +148,6 @@ impl Output {
 
     fn note_progress(&self, has_progress: bool) {
         if has_progress {
-            self.sent.set(true);
             self.last_progress.set(runtime::time::now());
         }
     }
@@ -181,6 +182,7 @@ impl Output {
         let Some(output) = self.itself.upgrade() else { return };
         self.draining.set(true);
         self.drained.clear();
+        self.note_progress(true); // until now it took everything
         let spawned = runtime::Builder::new().name("output").spawn(move || {
             loop {
                 if output.stream.wait_writable().is_err() {
@@ -222,7 +224,7 @@ impl Output {
 
     /// Whether the client has not taken a byte for longer than anybody should wait.
     pub(super) fn is_stuck(&self, now: Instant) -> bool {
-        self.is_behind() && now.saturating_duration_since(self.last_progress.get()) > STUCK_MAX
+        self.draining.get() && self.is_behind() && now.saturating_duration_since(self.last_progress.get()) > STUCK_MAX
     }
 
     /// Waits until little enough is piled up to go on.
