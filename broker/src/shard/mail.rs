@@ -19,6 +19,9 @@ use super::{OWNER, Shard};
 /// Mail that a shard has not taken yet, above which publishers to it wait.
 const CONGESTED: usize = 64 * 1024;
 
+/// Items handled before connections come in between again.
+const MAIL_PER_TURN: usize = 4096;
+
 /// One item.
 #[derive(Debug)]
 pub enum Mail {
@@ -100,8 +103,15 @@ impl Post {
 pub fn serve(shard: &Rc<Shard>, receiver: &Receiver<Mail>) {
     let mut batch = Vec::new();
     while let Ok(true) = receiver.receive_batch(&mut batch) {
-        shard.read_clock();
-        batch.drain(..).for_each(|mail| shard.handle(mail));
+        for (index, mail) in batch.drain(..).enumerate() {
+            if index % MAIL_PER_TURN == 0 {
+                if index > 0 {
+                    runtime::yield_now();
+                }
+                shard.read_clock();
+            }
+            shard.handle(mail);
+        }
     }
 }
 

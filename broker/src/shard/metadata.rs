@@ -8,7 +8,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use leveret_core::topology::{Applied, Bind, BindingEnd, Declared, ExchangeDeclare, QueueDeclare, TopologyChange};
+use leveret_core::topology::{
+    Applied, Bind, BindingEnd, Declared, ExchangeDeclare, QueueDeclare, QueueRecord, TopologyChange,
+};
 use leveret_core::value::Arguments;
 use leveret_core::{ConnectionId, Error, FastMap, Name, QueueId, ShardId, VhostId};
 
@@ -89,7 +91,15 @@ pub struct Owner {
 struct Pending {
     /// Replicas that have not applied it yet.
     missing: usize,
-    answer: Option<(Ticket, Reply)>,
+    answers: Vec<(Ticket, Reply)>,
+}
+
+#[cfg(test)]
+impl Owner {
+    /// Panics if a change is under way.
+    pub(super) fn assert_at_rest(&self) {
+        assert!(self.pending.borrow().is_empty(), "every change was applied everywhere");
+    }
 }
 
 impl Shard {
@@ -170,7 +180,8 @@ impl Shard {
         }
     }
 
-    /// Applies changes here and sends them to all; the answer goes out when all have applied the last one.
+    /// Applies changes here and sends them to all; the answer goes out when all have applied the last one, also if that is
+    /// somebody else's: who declares what another is declaring must not be told that it is there before it is.
     fn publish_changes(self: &Rc<Self>, changes: Vec<TopologyChange>, mut answer: Option<(Ticket, Reply)>) {
         let others = self.count() - 1;
         let last = changes.len();
@@ -182,14 +193,16 @@ impl Shard {
             }
             let number = self.owner.last.get() + 1;
             self.owner.last.set(number);
-            let answer = if index == last { answer.take() } else { None };
-            self.owner.pending.borrow_mut().insert(number, Pending { missing: others, answer });
+            let answers = if index == last { answer.take().into_iter().collect() } else { Vec::new() };
+            self.owner.pending.borrow_mut().insert(number, Pending { missing: others, answers });
             for shard in 1..=others {
                 self.send(super::shard_number(shard), Mail::Apply(number, change.clone()));
             }
         }
-        if let Some((ticket, reply)) = answer {
-            self.answer(ticket, reply);
+        let Some((ticket, reply)) = answer else { return };
+        match self.owner.pending.borrow_mut().get_mut(&self.owner.last.get()) {
+            Some(change) => change.answers.push((ticket, reply)),
+            None => self.answer(ticket, reply),
         }
     }
 
@@ -200,9 +213,9 @@ impl Shard {
         if change.missing > 0 {
             return;
         }
-        let answer = pending.remove(&number).and_then(|change| change.answer);
+        let answers = pending.remove(&number).map(|change| change.answers).unwrap_or_default();
         drop(pending);
-        if let Some((ticket, reply)) = answer {
+        for (ticket, reply) in answers {
             self.answer(ticket, reply);
         }
     }
@@ -215,19 +228,28 @@ impl Shard {
         };
         let applied: Applied = self.topology.borrow_mut().apply(change);
         match change {
-            TopologyChange::QueueDeclared { vhost, record } if record.shard == self.id => {
-                let topology = self.topology.borrow();
-                let Ok(host) = topology.vhost(*vhost) else { return };
-                // Applying it may have done nothing: the name was taken, and then that queue lives on.
-                if host.queue(&record.name).is_some_and(|current| current.id == record.id) {
-                    self.queues.add(host.name(), *vhost, record, self.now());
-                }
-            }
+            TopologyChange::QueueDeclared { vhost, record } => self.queue_declared(*vhost, record),
             _ => {}
         }
         let removed = applied.queues_removed.iter().filter(|record| record.shard == self.id).map(|record| record.id);
         for queue in ended.into_iter().chain(removed) {
             self.end_queue(queue);
+        }
+    }
+
+    /// Makes a queue that is to live on this shard, and does what was asked of it before this shard had heard of it.
+    fn queue_declared(self: &Rc<Self>, vhost: VhostId, record: &Arc<QueueRecord>) {
+        let topology = self.topology.borrow();
+        // Applying it may have done nothing: the name was taken, and then that queue lives on.
+        if record.shard == self.id
+            && let Ok(host) = topology.vhost(vhost)
+            && host.queue(&record.name).is_some_and(|current| current.id == record.id)
+        {
+            self.queues.add(host.name(), vhost, record, self.now());
+        }
+        drop(topology);
+        for command in self.queues.note_declared(record.id) {
+            self.command_here(record.id, command);
         }
     }
 
