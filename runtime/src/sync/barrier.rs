@@ -23,6 +23,7 @@ use crate::coroutine::task::Wait;
 /// ```
 pub struct Barrier {
     count: usize,
+    /// Of this round, and those that were killed or timed out and will take it back at their next turn.
     arrived: Cell<usize>,
     waiters: WaitQueue,
 }
@@ -51,9 +52,13 @@ impl Barrier {
     pub fn wait(&self) -> BarrierWaitResult {
         let arrived = self.arrived.get() + 1;
         if arrived >= self.count {
-            self.arrived.set(0);
-            self.waiters.wake_all();
-            return BarrierWaitResult(true);
+            // Some may have been killed or timed out and not had their turn to leave yet: those have not arrived.
+            let waiting = self.waiters.live();
+            if waiting + 1 >= self.count {
+                self.arrived.set(arrived - 1 - waiting);
+                self.waiters.wake_all();
+                return BarrierWaitResult(true);
+            }
         }
         self.arrived.set(arrived);
         let mut arrival = Arrival { barrier: self, complete: false };
@@ -141,6 +146,30 @@ mod tests {
             assert!(!first.is_finished());
             let second = comer(&barrier);
             assert_eq!((first.join().unwrap(), second.join().unwrap()), (false, true));
+        });
+    }
+
+    /// The last to arrive counted one that was killed a moment before, who then took its arrival back from the next round.
+    #[test]
+    fn one_that_is_killed_and_has_not_left_yet_has_not_arrived() {
+        simulated(|| {
+            let barrier = Rc::new(Barrier::new(2));
+            let victim = comer(&barrier);
+            victim.kill();
+            let first = spawn({
+                let barrier = barrier.clone();
+                move || barrier.wait().is_leader()
+            });
+            assert!(timeout(SECOND, || barrier.wait()).is_ok(), "the first and this one");
+            assert!(victim.join().is_err() && first.join().is_ok());
+            assert_eq!(barrier.arrived.get(), 0);
+
+            let victim = comer(&barrier);
+            victim.kill();
+            let start = time::now();
+            assert!(timeout(SECOND, || barrier.wait()).is_err());
+            assert!(time::now() - start == SECOND && victim.join().is_err());
+            assert_eq!(barrier.arrived.get(), 0);
         });
     }
 
