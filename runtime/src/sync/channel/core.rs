@@ -142,7 +142,7 @@ impl<T> Core<T> {
 
     fn withdraw(&self, ticket: u64) -> Option<T> {
         let index = self.sending.count_before(ticket, |place| place.wants == Wish::Offer)?;
-        self.sending.leave(ticket);
+        self.sending.take_first(|place| place.waiter.ticket() == ticket);
         let mut values = self.values.borrow_mut();
         let first_offer = values.len() - self.offered.get();
         subtract(&self.offered, 1);
