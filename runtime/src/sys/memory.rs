@@ -23,6 +23,8 @@ static MPROTECT_GUARDS: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Reservation {
     base: usize,
     len: usize,
+    /// Made by `mprotect`, and counted in [`MPROTECT_GUARDS`].
+    guards: AtomicUsize,
 }
 
 impl Reservation {
@@ -37,7 +39,7 @@ impl Reservation {
         }
         // SAFETY: the range was mapped just now and belongs to us; a refusal (old kernel) only costs memory.
         unsafe { libc::madvise(at, len, libc::MADV_NOHUGEPAGE) };
-        Ok(Reservation { base: at as usize, len })
+        Ok(Reservation { base: at as usize, len, guards: AtomicUsize::new(0) })
     }
 
     /// Lowest address.
@@ -66,10 +68,13 @@ impl Reservation {
             return Err(too_many_guards());
         }
         // SAFETY: as above.
-        match unsafe { libc::mprotect(at, len, libc::PROT_NONE) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
+        if unsafe { libc::mprotect(at, len, libc::PROT_NONE) } == 0 {
+            self.guards.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
         }
+        let error = io::Error::last_os_error();
+        MPROTECT_GUARDS.fetch_sub(1, Ordering::Relaxed);
+        Err(error)
     }
 
     /// Gives the pages of `[offset, offset + len)` back to the kernel; they read as zero afterwards. Guards stay.
@@ -88,6 +93,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and the pool drops it only when every stack in it has been returned.
         unsafe { libc::munmap(self.base as *mut libc::c_void, self.len) };
+        MPROTECT_GUARDS.fetch_sub(*self.guards.get_mut(), Ordering::Relaxed);
     }
 }
 
