@@ -59,8 +59,10 @@ impl Pool {
     pub(crate) fn stop(&self) {
         let mut queue = self.0.lock();
         queue.stopped = true;
-        queue.jobs.clear();
+        let jobs = std::mem::take(&mut queue.jobs);
         self.0.work.notify_all();
+        drop(queue);
+        drop(jobs); // outside of the lock: destructors may do anything
     }
 }
 
@@ -74,7 +76,8 @@ impl Inner {
         loop {
             if let Some(job) = queue.jobs.pop_front() {
                 drop(queue);
-                job();
+                // What is left of it may be the value of a caller that is gone, with a destructor that panics.
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 queue = self.lock();
             } else if queue.stopped {
                 queue.threads -= 1;
@@ -112,6 +115,8 @@ pub fn offload<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     if current::with(|shard| shard.driver.is_simulated()) {
         return f();
     }
+    // Whoever cannot wait, or is killed or timed out by now, does not begin.
+    let _ = Parker::arm().unwrap_or_else(|unwinding| panic!("offload: {unwinding}"));
     let slot = Arc::new(Mutex::new(Slot { outcome: None, waiter: None }));
     let theirs = slot.clone();
     current::with(|shard| {
@@ -160,6 +165,50 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+
+    /// The value of a job whose caller was killed is dropped on the pool; its panic took the thread away for good.
+    #[test]
+    fn a_destructor_that_panics_on_the_pool_costs_no_thread() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("a destructor, on purpose");
+            }
+        }
+        let runtime = crate::Runtime::builder().offload_threads(1).build().unwrap();
+        runtime
+            .run(|| {
+                let (release, gate) = mpsc::channel::<()>();
+                let victim = crate::spawn(move || {
+                    offload(move || {
+                        let _ = gate.recv();
+                        Bomb
+                    })
+                });
+                crate::yield_now();
+                victim.kill();
+                assert!(victim.join().is_err());
+                drop(release);
+                assert_eq!(offload(|| 3), 3);
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn a_killed_caller_does_not_begin() {
+        let (sender, began) = mpsc::channel();
+        crate::run(move || {
+            let victim = crate::spawn(move || {
+                crate::yield_now();
+                offload(move || sender.send(()))
+            });
+            crate::yield_now();
+            victim.kill();
+            assert!(victim.join().is_err());
+            assert!(began.recv().is_err(), "the sender went without sending");
+        })
+        .unwrap();
+    }
 
     /// Two jobs that came while one thread was idle both counted on that thread: the second one waited for the first to
     /// end, although the first waited for the second.
