@@ -15,6 +15,7 @@ use std::io;
 use std::ops::{BitOr, BitOrAssign};
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use slab::Slab;
@@ -107,6 +108,8 @@ impl Direction {
 /// What is known of one registered descriptor.
 #[derive(Default)]
 struct Source {
+    /// Of the shard that is told its events.
+    home: u64,
     fd: RawFd,
     generation: u32,
     ready: Cell<Ready>,
@@ -130,9 +133,20 @@ impl Source {
     }
 }
 
+/// Tells shards apart, also those of runtimes that have ended: a number that no other one in this process has.
+struct Home(u64);
+
+impl Default for Home {
+    fn default() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Home(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
 /// All registered descriptors of a shard.
 #[derive(Default)]
 pub(crate) struct Sources {
+    home: Home,
     slots: RefCell<Slab<Rc<Source>>>,
     generation: Cell<u32>,
 }
@@ -174,7 +188,8 @@ impl Sources {
     fn add(&self, shard: &Shard, fd: RawFd, ready: Ready) -> io::Result<(Token, Rc<Source>)> {
         let generation = self.generation.get().wrapping_add(1) & (u32::MAX >> 1);
         self.generation.set(generation);
-        let source = Rc::new(Source { fd, generation, ready: Cell::new(ready), ..Source::default() });
+        let source =
+            Rc::new(Source { home: self.home.0, fd, generation, ready: Cell::new(ready), ..Source::default() });
         let slot = self.slots.borrow_mut().insert(source.clone()) as u32;
         let token = Token { slot, generation };
         if let Err(error) = shard.driver.register(fd, token) {
@@ -324,6 +339,9 @@ impl Registration {
 
     #[inline(always)] // one function from here to the switch of stacks: its calls were a tenth of a request's instructions
     fn wait_on(&self, shard: &Shard, direction: Direction, wait: Wait, deadline: Option<Instant>) -> io::Result<()> {
+        if self.source.home != shard.sources.home.0 {
+            return Err(stranger());
+        }
         while !self.is_ready(direction) {
             let parker = Parker::arm_on(shard).map_err(io::Error::from)?;
             let _place = self.list(direction, &parker)?;
@@ -414,6 +432,14 @@ fn busy() -> io::Error {
 }
 
 #[cold]
+fn stranger() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "this socket belongs to a runtime that has ended: carry it over as std's (into_std, then from_std)",
+    )
+}
+
+#[cold]
 fn timed_out(direction: Direction) -> io::Error {
     let text = match direction {
         Direction::Read => "nothing could be read within the read timeout",
@@ -425,9 +451,12 @@ fn timed_out(direction: Direction) -> io::Error {
 impl Drop for Registration {
     fn drop(&mut self) {
         current::try_with(|shard| {
-            shard.driver.deregister(self.source.fd);
-            let source = shard.sources.slots.borrow_mut().try_remove(self.token.slot as usize);
-            debug_assert!(source.is_some_and(|source| source.generation == self.token.generation));
+            // Not so for a socket that was carried out of an earlier runtime of this thread: its place may be another's now.
+            if self.source.home == shard.sources.home.0 {
+                shard.driver.deregister(self.source.fd);
+                let source = shard.sources.slots.borrow_mut().try_remove(self.token.slot as usize);
+                debug_assert!(source.is_some_and(|source| Rc::ptr_eq(&source, &self.source)));
+            }
             descriptors::freed();
         });
         for direction in [Direction::Read, Direction::Write] {
