@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::coroutine::current;
 use crate::coroutine::park::Expired;
 use crate::coroutine::task::{DeadlineFrame, Task};
+use crate::time::{self, CENTURY};
 
 /// The time of a [`timeout`] block was over before its work was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +50,9 @@ impl From<Elapsed> for std::io::Error {
 /// Outside of a coroutine; a panic of `f` goes on in the caller.
 pub fn timeout<T>(limit: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> {
     let id = next_id();
-    let frame = current::with(|shard| {
-        // A limit beyond the clock's range is no limit worth keeping apart from a century.
-        let deadline = shard.now().checked_add(limit).unwrap_or_else(|| shard.now() + CENTURY);
-        Frame::push(&current::task(shard), DeadlineFrame { id, deadline })
-    });
+    // A limit beyond the clock's range is no limit worth keeping apart from a century.
+    let deadline = time::deadline_in(limit).unwrap_or_else(|| time::now() + CENTURY);
+    let frame = current::with(|shard| Frame::push(&current::task(shard), DeadlineFrame { id, deadline }));
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(value) => Ok(value),
         Err(payload) => match payload.downcast_ref::<Expired>() {
@@ -65,8 +64,6 @@ pub fn timeout<T>(limit: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> 
         },
     }
 }
-
-const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 fn next_id() -> u64 {
     thread_local! {

@@ -175,7 +175,7 @@ impl<D> Selector<D> {
     /// Another coroutine selects here; a destructor calls it while its stack unwinds.
     pub fn select(&self, limit: Option<Duration>) -> io::Result<Vec<(Key<D>, Events)>> {
         current::with(Shard::charge_call);
-        let deadline = limit.map(|limit| time::now() + limit);
+        let deadline = limit.and_then(time::deadline_in);
         loop {
             self.registration.clear(Direction::Read);
             let ready = self.look()?;

@@ -125,7 +125,7 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// The handle, to try again.
     pub fn join_timeout(self, limit: Duration) -> Result<Result<T, JoinError>, JoinHandle<T>> {
-        match self.wait(Some(time::now() + limit)) {
+        match self.wait(time::deadline_in(limit)) {
             Ok(()) => Ok(self.into_outcome()),
             Err(_) => Err(self),
         }

@@ -96,7 +96,7 @@ impl<F: AsFd> Readiness<F> {
     /// # Errors
     /// `TimedOut`.
     pub fn wait_readable_timeout(&self, limit: std::time::Duration) -> io::Result<()> {
-        self.wait(Direction::Read, Some(time::now() + limit))
+        self.wait(Direction::Read, time::deadline_in(limit))
     }
 
     /// Calls `call` until it does not answer `WouldBlock`, parking until a read may succeed in between.

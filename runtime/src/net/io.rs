@@ -11,6 +11,7 @@ use crate::coroutine::current;
 use crate::driver::no_simulated_network;
 use crate::lend::{BUFFER_SIZE, Lent};
 use crate::readiness::{Direction, Registration};
+use crate::time;
 
 /// A registered, non-blocking socket of type `S`.
 pub(crate) struct Socket<S> {
@@ -181,7 +182,7 @@ fn deadline(timeout: &Cell<Option<Duration>>) -> Option<Instant> {
 
 #[inline(never)]
 fn from_now(timeout: Duration) -> Option<Instant> {
-    current::with(|shard| shard.now()).checked_add(timeout)
+    time::deadline_in(timeout)
 }
 
 /// Sets a timeout as std does: zero is an error, `None` waits for ever.

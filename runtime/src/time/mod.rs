@@ -24,8 +24,11 @@ pub fn now() -> Instant {
 
 /// The moment `limit` from now; `None`, which never comes, if it is beyond the clock's range.
 pub(crate) fn deadline_in(limit: Duration) -> Option<Instant> {
-    current::with(|shard| shard.now()).checked_add(limit)
+    now().checked_add(limit) // the clock itself: what a coroutine knows of it may be old if it has computed for long
 }
+
+/// What a duration beyond the clock's range stands for where there has to be a deadline.
+pub(crate) const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The wall clock: for stamps that people or other machines read, never for measuring.
 ///
@@ -49,7 +52,7 @@ pub fn sleep(duration: Duration) {
     if duration.is_zero() {
         return yield_now();
     }
-    sleep_until(current::with(|shard| shard.now() + duration));
+    sleep_until(deadline_in(duration).unwrap_or_else(|| now() + CENTURY));
 }
 
 /// Waits until `deadline`; not at all if it is past.
