@@ -124,7 +124,7 @@ impl Signals {
     /// Listens for `signals` from now on. If several are there at once they are received in the order given here.
     ///
     /// # Errors
-    /// The kernel's; `Unsupported` on the simulated driver.
+    /// `InvalidInput` without any signal; the kernel's; `Unsupported` on the simulated driver.
     pub fn new(signals: impl IntoIterator<Item = Signal>) -> io::Result<Signals> {
         refuse_simulated()?;
         let (ours, theirs) = UnixStream::pair()?;
@@ -133,7 +133,10 @@ impl Signals {
         for signal in signals {
             receiver.sources.push(Source::new(signal, theirs.try_clone()?)?);
         }
-        Ok(receiver)
+        match receiver.sources.is_empty() {
+            true => Err(io::Error::new(io::ErrorKind::InvalidInput, "a receiver of no signals would wait for ever")),
+            false => Ok(receiver),
+        }
     }
 
     /// Parks until one of the signals comes.
@@ -150,7 +153,7 @@ impl Signals {
     /// # Errors
     /// `TimedOut`, and those of [`Signals::recv`].
     pub fn recv_timeout(&self, limit: Duration) -> io::Result<Signal> {
-        self.receive(Some(time::now() + limit))
+        self.receive(time::deadline_in(limit))
     }
 
     /// A signal that has come and was not received yet.
@@ -165,7 +168,7 @@ impl Signals {
                 return Ok(signal);
             }
             self.socket.registration().wait_as(Direction::Read, Wait::Signal, deadline)?;
-            while self.socket.try_read(&mut [0; WAKE_UPS_MAX]).is_ok() {}
+            while matches!(self.socket.try_read(&mut [0; WAKE_UPS_MAX]), Ok(1..)) {}
         }
     }
 }
