@@ -40,7 +40,8 @@ pub struct ScopedJoinHandle<'scope, T> {
 
 /// Runs `f`, in which coroutines that borrow local variables may be spawned; returns when all of them have ended.
 ///
-/// If `f` panics, or is killed or timed out, the children are killed and unwind first.
+/// If `f` panics, or the scope is killed or timed out (in `f`, or while it waits for the children), the children are killed
+/// and unwind first.
 ///
 /// ```
 /// # leveret_runtime::run(|| {
@@ -56,9 +57,14 @@ pub struct ScopedJoinHandle<'scope, T> {
 /// # Panics
 /// With the panic of `f`; if a child panicked that was not joined; outside of a coroutine.
 pub fn scope<'env, T>(f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T) -> T {
+    current::with(|shard| drop(current::task(shard))); // elsewhere nothing could wait for the children
     let scope = Scope { children: Rc::default(), scope: PhantomData, env: PhantomData };
-    let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
     let children = &scope.children;
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let value = f(&scope);
+        children.wait_interruptibly();
+        value
+    }));
     if result.is_err() {
         children.kill();
     }
@@ -75,6 +81,16 @@ pub fn scope<'env, T>(f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) ->
 impl Children {
     fn kill(&self) {
         self.tasks.borrow().iter().for_each(park::kill);
+    }
+
+    /// Waits for all of them; unwinds if that is cut short.
+    fn wait_interruptibly(&self) {
+        while self.alive.get() > 0 {
+            let Ok(parker) = Parker::arm() else { return };
+            let _listed = self.ended.list(&parker);
+            let woken = parker.park(Wait::Scope, None);
+            debug_assert!(woken.is_ok(), "there is no deadline, and arm has checked for unwinding");
+        }
     }
 
     /// Waits for all of them whatever happens: their stacks borrow from ours.
