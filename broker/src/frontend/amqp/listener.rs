@@ -37,8 +37,8 @@ impl Listener {
     pub fn bind(addr: SocketAddr, settings: Arc<Settings>) -> io::Result<Listener> {
         let bound = StreamServer::builder().shards(runtime::shard_count()).end_input_on_stop(false).bind(addr);
         let server = bound.map_err(|error| {
-            let hint = "stop whatever uses it, or choose another with --amqp";
-            io::Error::new(error.kind(), format!("cannot listen for AMQP on {addr}: {error}; {hint}"))
+            let hint = "stop whatever uses it, or choose another address with --amqp";
+            io::Error::new(error.kind(), format!("AMQP: {error}; {hint}"))
         })?;
         let handle = server.handle();
         let serve = move || {
