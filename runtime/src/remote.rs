@@ -78,21 +78,17 @@ pub(crate) fn post_spawn<T: Send + 'static>(
 ) -> RemoteJoinHandle<T> {
     let state = RemoteState { outcome: Outcome::Pending(None), kill: None, killed: false };
     let state = Arc::new(Mutex::new(state));
-    let theirs = state.clone();
-    inbox.post(Mail::Run(Box::new(move || start(theirs, place, f))));
+    let report = Report(state.clone());
+    inbox.post(Mail::Run(Box::new(move || start(report, place, f))));
     RemoteJoinHandle { state, inbox, shard }
 }
 
 /// Runs on the target shard.
-fn start<T: Send + 'static>(
-    state: Arc<Mutex<RemoteState<T>>>,
-    place: &'static Location<'static>,
-    f: impl FnOnce() -> T + 'static,
-) {
-    let report = Report(state.clone());
+fn start<T: Send + 'static>(report: Report<T>, place: &'static Location<'static>, f: impl FnOnce() -> T + 'static) {
+    let state = report.0.clone();
     let spawned = current::with(|shard| {
         spawn_on_shard(shard, Name::Place(place), None, move || {
-            finish(&report.0, outcome(catch_unwind(AssertUnwindSafe(f))));
+            report.finish(place, outcome(catch_unwind(AssertUnwindSafe(f))));
         })
     });
     match spawned {
@@ -101,8 +97,21 @@ fn start<T: Send + 'static>(
     }
 }
 
-/// A coroutine that is killed before it starts never runs its body: its captures are dropped, and this one reports it.
+/// A coroutine that is killed before it starts never runs its body, and one whose shard has ended never exists: its captures
+/// are dropped, and this one reports it.
 struct Report<T>(Arc<Mutex<RemoteState<T>>>);
+
+impl<T> Report<T> {
+    /// A panic that nobody can join is logged with the place that spawned the coroutine.
+    fn finish(&self, place: &Location<'_>, result: Result<T, JoinError>) {
+        if let Err(error @ JoinError::Panicked(_)) = &result
+            && Arc::strong_count(&self.0) == 1
+        {
+            log::error!("coroutine '{}:{}': {error}", place.file(), place.line());
+        }
+        finish(&self.0, result);
+    }
+}
 
 impl<T> Drop for Report<T> {
     fn drop(&mut self) {
@@ -153,7 +162,7 @@ impl<T: Send> RemoteJoinHandle<T> {
     /// # Errors
     /// The handle, to try again.
     pub fn join_timeout(self, limit: Duration) -> Result<Result<T, JoinError>, RemoteJoinHandle<T>> {
-        match self.wait(Some(time::now() + limit)) {
+        match self.wait(time::deadline_in(limit)) {
             Ok(()) => Ok(self.take()),
             Err(_) => Err(self),
         }
@@ -217,8 +226,11 @@ pub fn call<T: Send + 'static>(shard: ShardId, f: impl FnOnce() -> T + Send + 's
 
 /// Runs `f` on `shard` without waiting and without a coroutine of its own: on the scheduler's stack, so it must not wait.
 ///
+/// If the runtime ends first, `f` is dropped.
+///
 /// # Panics
-/// Outside of a runtime.
+/// Outside of a runtime. A panic of `f` ends the runtime: every coroutine is killed, and
+/// [`Runtime::run`](crate::Runtime::run) panics.
 pub fn post(shard: ShardId, f: impl FnOnce() + Send + 'static) {
     let inbox = current::with(|current| current.shared.inboxes[shard.index()].clone());
     inbox.post(Mail::Run(Box::new(f)));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::panic::{Location, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -181,8 +181,13 @@ impl Runtime {
     /// shard (and on any number of simulated ones), as long as no [`Handle`] is alive.
     ///
     /// # Panics
-    /// With the panic of `main`; and if the kernel refuses an epoll instance or a thread.
+    /// With the panic of `main`, or of a hook or a posted call on any shard; inside of a runtime, which would stand still
+    /// meanwhile (give the other one a thread of its own); and if the kernel refuses an epoll instance or a thread.
     pub fn run<T: 'static>(self, main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
+        assert!(
+            current::try_with(|_| ()).is_none(),
+            "a runtime cannot run inside of another one: spawn coroutines on this one, or give the other a thread of its own"
+        );
         match self.config.driver {
             DriverKind::Os => run_os(&self.config, main),
             DriverKind::Sim { seed } => run_sim(&self.config, seed, main),
@@ -246,23 +251,28 @@ fn run_other(id: ShardId, driver: OsDriver, shared: Arc<Shared>, config: &Config
     let inbox = shared.inboxes[id.index()].clone();
     let shard = Shard::new(id, Driver::Os(driver), inbox, shared, config);
     current::enter(&shard, || {
-        let ended = shard.run(|| false);
+        let ended = run_and_unwind(&shard, || false);
         debug_assert!(ended.is_ok(), "one of several shards is never deadlocked by itself");
-        shard.unwind_all();
     });
 }
 
 fn run_first<T: 'static>(shard: &Shard, main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
     current::enter(shard, || {
         let main = spawn_main(shard, main);
-        let ended = shard.run(|| main.is_finished());
-        shard.shared.stop();
-        shard.unwind_all();
-        match ended {
+        match run_and_unwind(shard, || main.is_finished()) {
             Ok(()) => Ok(result(main)),
             Err(waiting) => Err(Deadlock { waiting }),
         }
     })
+}
+
+/// The loop of a shard, and its end. Suspended stacks refer to the shard, so they unwind even if the loop itself panics (by
+/// a hook, or a posted call); the whole runtime ends then.
+fn run_and_unwind(shard: &Shard, done: impl Fn() -> bool) -> Result<(), Vec<CoroutineInfo>> {
+    let ended = catch_unwind(AssertUnwindSafe(|| shard.run(done)));
+    shard.shared.stop();
+    shard.unwind_all();
+    ended.unwrap_or_else(|payload| resume_unwind(payload))
 }
 
 fn spawn_main<T: 'static>(shard: &Shard, main: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
@@ -289,11 +299,11 @@ fn run_sim<T: 'static>(config: &Config, seed: u64, main: impl FnOnce() -> T + 's
         })
         .collect();
     let main = current::enter(&shards[0], || spawn_main(&shards[0], main));
-    let ended = simulate(&world, &shards, || main.is_finished());
+    let ended = catch_unwind(AssertUnwindSafe(|| simulate(&world, &shards, || main.is_finished())));
     for shard in &shards {
         current::enter(shard, || shard.unwind_all());
     }
-    match ended {
+    match ended.unwrap_or_else(|payload| resume_unwind(payload)) {
         Ok(()) => Ok(result(main)),
         Err(waiting) => Err(Deadlock { waiting }),
     }
@@ -371,7 +381,7 @@ impl fmt::Debug for Handle {
 /// asked for events: the place to write out what was collected during the turn. It must not wait.
 ///
 /// # Panics
-/// Outside of a runtime. A panic of the hook ends the runtime.
+/// Outside of a runtime. A panic of the hook ends the runtime: every coroutine is killed, and [`Runtime::run`] panics.
 pub fn on_turn_end(hook: impl FnMut() + 'static) {
     current::with(|shard| shard.add_hook(Box::new(hook)));
 }

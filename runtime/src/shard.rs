@@ -12,12 +12,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use crate::coroutine::join::panic_message;
 use crate::coroutine::park;
 use crate::coroutine::stack::{PooledStack, StackPool};
 use crate::coroutine::task::{State, Task, Wait};
@@ -35,7 +37,8 @@ use crate::watchdog::Pulse;
 /// Switches of one turn before timers, mail and the kernel are looked at again.
 const TURN_SWITCHES_MAX: usize = 256;
 
-/// Rounds of the loop in which killed coroutines may end before the process is aborted with their names.
+/// Rounds of the loop without fewer coroutines than ever before, after which a shard that ends aborts the process with
+/// their names.
 const UNWIND_ROUNDS_MAX: usize = 10_000;
 
 /// Which shard: a number from 0, below the runtime's count of shards.
@@ -113,8 +116,10 @@ impl Stacks {
     pub(crate) fn take(&self, size: Option<usize>) -> io::Result<PooledStack> {
         match size {
             None => self.default.take(),
-            Some(size) if size == self.default.stack_size() => self.default.take(),
-            Some(size) => self.others.borrow_mut().entry(size).or_insert_with(|| StackPool::new(size)).take(),
+            Some(size) => match StackPool::rounded(size) {
+                size if size == self.default.stack_size() => self.default.take(),
+                size => self.others.borrow_mut().entry(size).or_insert_with(|| StackPool::new(size)).take(),
+            },
         }
     }
 
@@ -232,6 +237,11 @@ impl Shard {
                         park::wake_remote(task, ticket);
                     }
                 }
+                Mail::Ready { key, number } => {
+                    if let Some(task) = self.task(key).filter(|task| task.number == number) {
+                        self.make_ready(task);
+                    }
+                }
             }
         }
         self.mail.replace(mail);
@@ -241,34 +251,58 @@ impl Shard {
     fn is_deadlocked(&self) -> bool {
         self.external_waits.get() == 0
             && self.timers.borrow().len() == 0
-            && !self.inbox.has_mail()
             && !self.shared.is_reachable_from_outside()
+            && !self.inbox.has_mail() // after it: a thread may post and then drop the last handle
     }
 
-    /// Kills every coroutine and turns until all have unwound, so that no stack outlives its thread.
+    /// Kills every coroutine and turns until all have unwound, so that no stack outlives its thread; then drops the hooks and
+    /// the mail that is left. Nothing panics out of it.
     pub(crate) fn unwind_all(&self) {
         self.stopping.set(true);
-        for round in 0.. {
-            let tasks: Vec<_> = self.tasks.borrow().iter().map(|(_, task)| task.clone()).collect();
-            if tasks.is_empty() {
-                break;
-            }
-            if round == UNWIND_ROUNDS_MAX {
-                self.abort_unwinding(&tasks);
-            }
-            tasks.iter().for_each(park::kill);
-            drop(tasks);
-            if !self.turn() {
-                self.poll(Some(if round < 100 { Duration::ZERO } else { Duration::from_millis(1) }));
+        let tasks: Vec<_> = self.tasks.borrow().iter().map(|(_, task)| task.clone()).collect();
+        tasks.iter().for_each(park::kill); // those that come later are killed from the start
+        drop(tasks);
+        loop {
+            self.turn_until_unwound();
+            let hooks = [self.hooks.take(), self.new_hooks.take()];
+            let mail = self.inbox.close();
+            self.contain("a destructor", || drop((hooks, mail)));
+            if self.coroutines() == 0 && self.new_hooks.borrow().is_empty() {
+                break; // else a destructor has begun something new
             }
         }
-        self.hooks.borrow_mut().clear();
-        self.new_hooks.borrow_mut().clear();
     }
 
-    fn abort_unwinding(&self, tasks: &[Rc<Task>]) -> ! {
+    fn turn_until_unwound(&self) {
+        let (mut fewest, mut rounds) = (usize::MAX, 0);
+        while self.coroutines() > 0 {
+            if self.coroutines() < fewest {
+                (fewest, rounds) = (self.coroutines(), 0);
+            }
+            rounds += 1;
+            if rounds == UNWIND_ROUNDS_MAX {
+                self.abort_unwinding();
+            }
+            let busy = self.contain("a hook or a posted call", || self.turn()).unwrap_or(true);
+            if !busy {
+                self.poll(Some(if rounds < 100 { Duration::ZERO } else { Duration::from_millis(1) }));
+            }
+        }
+    }
+
+    /// Runs what may panic while the shard ends: stacks may be left that have to unwind.
+    fn contain<T>(&self, what: &str, f: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(f));
+        if let Err(payload) = &done {
+            let text = panic_message(payload.as_ref()).unwrap_or("(no message)");
+            log::error!("shard {}: {what} panicked while the shard ended: {text}", self.id);
+        }
+        done.ok()
+    }
+
+    fn abort_unwinding(&self) -> ! {
         eprintln!("leveret-runtime: shard {} ends, but these coroutines go on after their kill; aborting:", self.id);
-        for task in tasks {
+        for (_, task) in self.tasks.borrow().iter() {
             eprintln!("  '{}' waits for {}", task.name, task.wait.get());
         }
         std::process::abort();
@@ -301,8 +335,18 @@ impl Shard {
     /// Puts a parked coroutine into the run queue.
     #[inline]
     pub(crate) fn make_ready(&self, task: Rc<Task>) {
+        if task.home != self.id {
+            return self.forward(&task);
+        }
         task.state.set(State::Ready);
         self.enqueue(task);
+    }
+
+    /// Simulated shards have one thread and so the same thread-locals: what waits in those may be woken by another shard.
+    #[cold]
+    fn forward(&self, task: &Task) {
+        let mail = Mail::Ready { key: task.key.get(), number: task.number };
+        self.shared.inboxes[task.home.index()].post(mail);
     }
 
     #[inline]

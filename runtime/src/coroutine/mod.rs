@@ -96,22 +96,35 @@ pub(crate) fn spawn_on_shard<T: 'static>(
     f: impl FnOnce() -> T + 'static,
 ) -> std::io::Result<JoinHandle<T>> {
     let state = JoinState::new();
-    let task = Rc::new(Task::new(shard.next_number(), name, shard.turn_time()));
+    let task = Rc::new(Task::new(shard.id, shard.next_number(), name, shard.turn_time()));
     let stack = shard.stacks.take(stack_size)?;
     let body = {
         let (state, task) = (state.clone(), task.clone());
         move |yielder: &Yielder<(), ()>, ()| {
             current::started(&task, yielder);
             let result = match task.killed.get() {
-                true => Err(JoinError::Killed),
+                true => outcome(catch_unwind(AssertUnwindSafe(|| drop(f)))).and(Err(JoinError::Killed)),
                 false => outcome(catch_unwind(AssertUnwindSafe(f))),
             };
-            state.complete(result, &task);
+            end(state, result, &task);
         }
     };
     *task.machine.borrow_mut() = Some(Coroutine::with_stack(stack, body));
     shard.adopt(&task);
     Ok(JoinHandle::new(state, task))
+}
+
+/// The last thing a coroutine does. If nobody has its handle any more, its value is dropped here: the panic of a destructor
+/// must not get out into the scheduler.
+fn end<T>(state: Rc<JoinState<T>>, result: Result<T, JoinError>, task: &Task) {
+    let ended = catch_unwind(AssertUnwindSafe(|| state.complete(result, task)));
+    if let Err(JoinError::Panicked(payload)) = outcome(ended) {
+        let text = join::panic_message(payload.as_ref()).unwrap_or("(no message)");
+        // A logger that panics has had its chance.
+        let name = &task.name;
+        let say = || log::error!("coroutine '{name}': dropping its value panicked: {text}");
+        let _ = catch_unwind(AssertUnwindSafe(say));
+    }
 }
 
 /// Lets every other ready coroutine of the shard run first.

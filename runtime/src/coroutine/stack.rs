@@ -65,9 +65,15 @@ pub(crate) struct PooledStack {
 }
 
 impl StackPool {
-    /// A pool of stacks of `stack_size` usable bytes, rounded up to whole pages and to [`STACK_SIZE_MIN`].
+    /// What a wish for `bytes` comes to: whole pages, at least [`STACK_SIZE_MIN`]. What is beyond any address space stays so.
+    pub(crate) fn rounded(bytes: usize) -> usize {
+        const LARGEST: usize = usize::MAX / 2 / PAGE * PAGE;
+        bytes.clamp(STACK_SIZE_MIN, LARGEST).next_multiple_of(PAGE)
+    }
+
+    /// A pool of stacks of `stack_size` usable bytes, [rounded](StackPool::rounded).
     pub(crate) fn new(stack_size: usize) -> Rc<StackPool> {
-        let stack_size = stack_size.max(STACK_SIZE_MIN).next_multiple_of(PAGE);
+        let stack_size = StackPool::rounded(stack_size);
         let inner = Inner { arenas: Vec::new(), fresh: 0..0, free: Vec::new(), in_use: 0 };
         Rc::new(StackPool { inner: RefCell::new(inner), stack_size })
     }
@@ -126,7 +132,8 @@ impl Inner {
 
     fn grow(&mut self, slot_size: usize) -> io::Result<()> {
         let slots = (ARENA_SLOTS_MIN << self.arenas.len().min(16)).min(ARENA_SLOTS_MAX);
-        let arena = Reservation::new(slots * slot_size)?;
+        let bytes = slots.checked_mul(slot_size).ok_or(io::ErrorKind::OutOfMemory)?;
+        let arena = Reservation::new(bytes)?;
         overflow::watch(arena.base(), arena.len(), slot_size, GUARD);
         self.arenas.push(arena);
         self.fresh = 0..slots;

@@ -23,6 +23,7 @@ use corosensei::{Coroutine, Yielder};
 
 use super::nest::Level;
 use super::stack::PooledStack;
+use crate::shard::ShardId;
 use crate::time::wheel::TimerKey;
 
 /// The stackful coroutine underneath. It carries no values: results travel through the join state.
@@ -150,6 +151,8 @@ pub(crate) struct DeadlineFrame {
 pub(crate) struct Task {
     /// Its place in the shard's table; with a ticket this is what other threads hold.
     pub(crate) key: Cell<u32>,
+    /// The shard that runs it.
+    pub(crate) home: ShardId,
     /// Its number since the shard started.
     pub(crate) number: u64,
     pub(crate) name: Name,
@@ -179,9 +182,10 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(number: u64, name: Name, now: Instant) -> Task {
+    pub(crate) fn new(home: ShardId, number: u64, name: Name, now: Instant) -> Task {
         Task {
             key: Cell::new(u32::MAX),
+            home,
             number,
             name,
             born: now,

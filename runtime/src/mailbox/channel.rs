@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::RemoteWaiter;
+use crate::coroutine::current;
 use crate::coroutine::park::{Parker, Unwinding, WaitError};
 use crate::coroutine::task::Wait;
+use crate::shard::Shard;
 use crate::time;
 
 struct State<T> {
@@ -136,8 +138,13 @@ impl<T: Send> Receiver<T> {
     /// Waits until something is there and moves all of it to the end of `into`. False when every sender is gone and nothing
     /// is left.
     ///
+    /// If the caller is killed or timed out, what was sent stays for the next call. Every few calls it lets others run.
+    ///
     /// # Errors
     /// [`Unwinding`] in a destructor while the stack unwinds.
+    ///
+    /// # Panics
+    /// Outside of a coroutine; if another coroutine waits here.
     pub fn receive_batch(&self, into: &mut Vec<T>) -> Result<bool, Unwinding> {
         match self.receive_until(into, None) {
             Ok(open) => Ok(open),
@@ -147,11 +154,15 @@ impl<T: Send> Receiver<T> {
     }
 
     /// As [`Receiver::receive_batch`], for at most `limit`; `None` when the time was over first (or the stack unwinds).
+    ///
+    /// # Panics
+    /// As [`Receiver::receive_batch`].
     pub fn receive_batch_timeout(&self, into: &mut Vec<T>, limit: Duration) -> Option<bool> {
-        self.receive_until(into, Some(time::now() + limit)).ok()
+        self.receive_until(into, time::deadline_in(limit)).ok()
     }
 
     fn receive_until(&self, into: &mut Vec<T>, deadline: Option<std::time::Instant>) -> Result<bool, WaitError> {
+        current::with(Shard::charge_call); // whoever is flooded with mail lets the others run all the same
         loop {
             let parker = Parker::arm().map_err(|Unwinding| WaitError::Unwinding)?;
             let mut state = self.shared.state();
@@ -162,7 +173,12 @@ impl<T: Send> Receiver<T> {
             if state.senders == 0 {
                 return Ok(false);
             }
-            state.receiver = Some(parker.remote());
+            let other = state.receiver.replace(parker.remote()).filter(RemoteWaiter::is_live_here);
+            if other.is_some() {
+                state.receiver = other;
+                drop(state);
+                panic!("another coroutine receives from this mailbox already: give it one owner");
+            }
             drop(state);
             parker.park(Wait::Mail, deadline)?;
         }

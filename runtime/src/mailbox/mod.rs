@@ -8,9 +8,11 @@
 pub mod channel;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
+
+use crate::coroutine::current;
 
 /// Something for a shard to do.
 pub(crate) enum Mail {
@@ -18,12 +20,15 @@ pub(crate) enum Mail {
     Run(Box<dyn FnOnce() + Send>),
     /// Make ready the coroutine at this place of the table, if it still waits with this ticket.
     Unpark { key: u32, ticket: u64 },
+    /// Make ready the coroutine of this number at this place of the table, which was woken on another shard of its thread.
+    Ready { key: u32, number: u64 },
 }
 
 /// A shard's letter box.
 pub(crate) struct Inbox {
-    mail: Mutex<Vec<Mail>>,
-    /// Whether `mail` may hold something; read by the shard without the lock.
+    /// `None` when the shard has ended.
+    mail: Mutex<Option<Vec<Mail>>>,
+    /// Whether `mail` may hold something, or there is something else to look at; read by the shard without the lock.
     flag: AtomicBool,
     asleep: AtomicBool,
     /// `None` on the simulated driver, whose shards never sleep.
@@ -33,22 +38,47 @@ pub(crate) struct Inbox {
 impl Inbox {
     pub(crate) fn new(waker: Option<Arc<Waker>>) -> Arc<Inbox> {
         Arc::new(Inbox {
-            mail: Mutex::new(Vec::new()),
+            mail: Mutex::new(Some(Vec::new())),
             flag: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             waker,
         })
     }
 
-    /// Posts one item and wakes the shard if it sleeps.
+    /// Posts one item and wakes the shard if it sleeps. If the shard has ended, the item is dropped.
     pub(crate) fn post(&self, mail: Mail) {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
-        self.flag.store(true, Ordering::SeqCst);
-        self.ring();
+        if let Some(late) = self.put(mail) {
+            drop(late); // outside of the lock: a destructor may post
+        } else {
+            self.ring();
+        }
     }
 
-    /// Wakes the shard if it sleeps.
+    /// Gives the item back if the shard has ended.
+    fn put(&self, mail: Mail) -> Option<Mail> {
+        match self.letters().as_mut() {
+            Some(letters) => {
+                letters.push(mail);
+                None
+            }
+            None => Some(mail),
+        }
+    }
+
+    /// The shard ends: takes what nobody will read any more, and nothing comes in from now on. (What stayed here would never
+    /// be dropped, since letters often hold an inbox themselves, to answer.)
+    #[must_use = "what is left is to be dropped where destructors may run"]
+    pub(crate) fn close(&self) -> Vec<Mail> {
+        self.letters().take().unwrap_or_default()
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Option<Vec<Mail>>> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the shard look: it wakes if it sleeps, and does not fall asleep before it has made another turn.
     pub(crate) fn ring(&self) {
+        self.flag.store(true, Ordering::SeqCst);
         if self.asleep.swap(false, Ordering::SeqCst)
             && let Some(waker) = &self.waker
         {
@@ -60,7 +90,7 @@ impl Inbox {
     /// Takes everything, into `into`.
     pub(crate) fn take(&self, into: &mut Vec<Mail>) {
         if self.flag.load(Ordering::Relaxed) && self.flag.swap(false, Ordering::SeqCst) {
-            into.append(&mut self.mail.lock().unwrap_or_else(PoisonError::into_inner));
+            self.letters().iter_mut().for_each(|letters| into.append(letters));
         }
     }
 
@@ -98,8 +128,32 @@ impl RemoteWaiter {
         RemoteWaiter { inbox, key, ticket }
     }
 
+    /// Whether the coroutine still waits; known on its own shard only, elsewhere the answer is no.
+    pub(crate) fn is_live_here(&self) -> bool {
+        current::with(|shard| {
+            let own = Arc::ptr_eq(&shard.inbox, &self.inbox);
+            own && shard.task(self.key).is_some_and(|task| task.ticket.get() == self.ticket)
+        })
+    }
+
     /// Makes the coroutine ready if it still waits.
     pub(crate) fn wake(self) {
         self.inbox.post(Mail::Unpark { key: self.key, ticket: self.ticket });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The runtime ended between a shard's look at the flag that says so and its falling asleep: the bell was heard by
+    /// nobody, and the shard slept for ever.
+    #[test]
+    fn a_bell_that_rings_before_the_shard_sleeps_keeps_it_awake() {
+        let inbox = Inbox::new(None);
+        inbox.ring();
+        assert!(!inbox.fall_asleep());
+        inbox.take(&mut Vec::new());
+        assert!(inbox.fall_asleep());
     }
 }
