@@ -357,7 +357,7 @@ impl Shard {
     }
 
     fn carry_out(self: &Rc<Self>, id: QueueId, effects: &mut Vec<Effect>, mut deferred: Option<(Ticket, Reply)>) {
-        let was_busy = self.queues.is_busy.replace(true);
+        let _busy = Busy::begin(&self.queues.is_busy);
         for effect in effects.drain(..) {
             match effect {
                 Effect::Deliver(delivery) => self.deliver(id, delivery),
@@ -367,7 +367,6 @@ impl Shard {
                 Effect::Settled { .. } => {} // nothing is stored yet
             }
         }
-        self.queues.is_busy.set(was_busy);
     }
 
     fn deliver(self: &Rc<Self>, id: QueueId, delivery: Delivery) {
@@ -516,6 +515,25 @@ impl Shard {
         } else if let Some(channel) = self.channel(key) {
             channel.deliver_reply(message);
         }
+    }
+}
+
+/// Effects are being carried out, also those of another queue meanwhile. Ends by unwinding too: one connection's panic must not
+/// stop every queue of the shard.
+struct Busy<'a> {
+    flag: &'a Cell<bool>,
+    before: bool,
+}
+
+impl Busy<'_> {
+    fn begin(flag: &Cell<bool>) -> Busy<'_> {
+        Busy { flag, before: flag.replace(true) }
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.flag.set(self.before);
     }
 }
 
