@@ -74,7 +74,7 @@ fn prepare_data_dir(config: &Config) -> io::Result<()> {
 // ---- shards
 
 /// Makes the broker's part of every shard, with mail between them and the default virtual host on each.
-fn start_shards(config: &Arc<Config>) -> io::Result<()> {
+pub(crate) fn start_shards(config: &Arc<Config>) -> io::Result<()> {
     let failed = |error: runtime::JoinError| io::Error::other(format!("a shard did not start: {error}"));
     let mut senders = Vec::new();
     for shard in runtime::shards() {

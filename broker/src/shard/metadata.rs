@@ -227,9 +227,8 @@ impl Shard {
             _ => None,
         };
         let applied: Applied = self.topology.borrow_mut().apply(change);
-        match change {
-            TopologyChange::QueueDeclared { vhost, record } => self.queue_declared(*vhost, record),
-            _ => {}
+        if let TopologyChange::QueueDeclared { vhost, record } = change {
+            self.queue_declared(*vhost, record);
         }
         let removed = applied.queues_removed.iter().filter(|record| record.shard == self.id).map(|record| record.id);
         for queue in ended.into_iter().chain(removed) {

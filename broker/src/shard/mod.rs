@@ -12,6 +12,8 @@ pub mod address;
 pub mod mail;
 pub mod metadata;
 pub mod queues;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -220,6 +222,16 @@ impl Shard {
     /// Asks every connection to go.
     pub fn shut_down_clients(&self) {
         self.clients().into_iter().for_each(|client| client.shut_down());
+    }
+
+    /// Panics unless nobody is here and nothing is under way; for tests.
+    #[cfg(test)]
+    fn assert_at_rest(&self) {
+        assert!(self.channels.borrow().is_empty(), "no channel is left");
+        assert!(self.clients.borrow().is_empty(), "no connection is left");
+        assert!(self.turn_end.borrow().is_empty());
+        self.owner.assert_at_rest();
+        self.queues.assert_at_rest();
     }
 
     // ---- turns
