@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use leveret_amqp::properties::{BasicProperties, Properties};
-use leveret_amqp::table::Table;
 use leveret_core::death::Redirect;
 use leveret_core::message::Message;
 use leveret_core::value::Arguments;
@@ -14,7 +13,7 @@ use super::values;
 pub fn rewrite(message: &Arc<Message>, redirect: &Redirect) -> Arc<Message> {
     // The bytes were checked when the message came in.
     let mut basic = Properties::parse(message.properties()).map(|raw| BasicProperties::from(&raw)).unwrap_or_default();
-    let mut headers = values::from_table(basic.headers.take().unwrap_or_else(Table::new));
+    let mut headers = values::from_table(basic.headers.take().unwrap_or_default());
     if redirect.drop_cc {
         headers.remove("CC");
     }
