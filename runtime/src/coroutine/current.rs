@@ -107,15 +107,14 @@ fn no_coroutine() -> ! {
     )
 }
 
-/// Gives the running coroutine's name to `f`. For the overflow handler: it takes no lock and allocates nothing for named
-/// coroutines; an unnamed one is known by its file.
+/// Gives the running coroutine's name to `f`; an unnamed one is known by its file. For signal handlers: it takes no lock,
+/// allocates nothing, and leaves every count of references alone, which the interrupted code may be about to change.
 pub(crate) fn with_name(f: impl FnOnce(&str)) {
-    let named = try_with(|shard| match shard.current.try_borrow() {
-        Ok(task) => task.as_ref().map(|task| task.name.clone()),
-        Err(_) => None,
-    });
-    match named.flatten() {
-        Some(Name::Given(name)) => f(&name),
+    let shard = CURRENT.get();
+    // SAFETY: as in `try_with`.
+    let current = unsafe { shard.as_ref() }.and_then(|shard| shard.current.try_borrow().ok());
+    match current.as_ref().and_then(|task| task.as_ref()).map(|task| &task.name) {
+        Some(Name::Given(name)) => f(name),
         Some(Name::Place(place)) => f(place.file()),
         None => f("(none)"),
     }
