@@ -36,12 +36,22 @@ fn wake_all() {
 /// Parks until a descriptor was freed, or `deadline`.
 pub(crate) fn wait_freed(deadline: Instant) -> Result<(), WaitError> {
     let parker = Parker::arm().map_err(|Unwinding| WaitError::Unwinding)?;
+    let waiting = Waiting(parker.remote());
     {
         let mut waiters = WAITERS.lock().unwrap_or_else(PoisonError::into_inner);
-        waiters.push(parker.remote());
+        waiters.push(waiting.0.clone());
         AWAITED.store(true, Ordering::Release);
     }
     parker.park(Wait::Sync("a free descriptor"), Some(deadline))
+}
+
+/// A place in the list, left when dropped (also by unwinding): else whoever looks again and again would fill it.
+struct Waiting(RemoteWaiter);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITERS.lock().unwrap_or_else(PoisonError::into_inner).retain(|waiter| !waiter.is(&self.0));
+    }
 }
 
 #[cfg(test)]
@@ -66,6 +76,7 @@ mod tests {
                 assert_eq!(waiter.join().unwrap(), Ok(()));
                 assert_eq!(time::now(), start);
                 assert_eq!(wait_freed(start + Duration::from_secs(1)), Err(WaitError::TimedOut));
+                assert!(WAITERS.lock().unwrap().is_empty());
             })
             .unwrap();
     }

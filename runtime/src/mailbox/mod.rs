@@ -136,6 +136,11 @@ impl RemoteWaiter {
         })
     }
 
+    /// Whether both are of the same wait.
+    pub(crate) fn is(&self, other: &RemoteWaiter) -> bool {
+        self.ticket == other.ticket && Arc::ptr_eq(&self.inbox, &other.inbox)
+    }
+
     /// Makes the coroutine ready if it still waits.
     pub(crate) fn wake(self) {
         self.inbox.post(Mail::Unpark { key: self.key, ticket: self.ticket });

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::accept::accept_loop;
-use self::shared::{Core, Ending, Phase, Place};
+use self::shared::{Core, Ending, For, Phase, Place};
 use super::addrs::ToAddrs;
 use super::tcp::{TcpListener, TcpStream};
 use crate::coroutine::Builder as CoroutineBuilder;
@@ -202,7 +202,7 @@ impl StreamServer {
         };
         let name = format!("accept {}", core.addr());
         let acceptor = KillOnDrop(Some(CoroutineBuilder::new().name(name).spawn(body)?));
-        core.wait("the server to stop", None, |phase| *phase != Phase::Open)?;
+        core.wait(For::Phase, "the server to stop", None, |phase| *phase != Phase::Open)?;
         let failure = acceptor.end();
         core.drain()?;
         match failure {
@@ -289,7 +289,7 @@ impl ServerHandle {
     /// Outside of a coroutine, and in a destructor while the stack unwinds.
     pub fn stop(&self, limit: Duration) -> usize {
         self.core.begin_stop(limit);
-        let ended = self.core.wait("the server to end", None, |phase| *phase == Phase::Ended);
+        let ended = self.core.wait(For::Phase, "the server to end", None, |phase| *phase == Phase::Ended);
         ended.unwrap_or_else(|_| panic!("ServerHandle::stop: {Unwinding}")); // no deadline was given
         self.core.killed()
     }
@@ -304,7 +304,7 @@ impl ServerHandle {
     /// # Panics
     /// Outside of a coroutine, and in a destructor while the stack unwinds.
     pub fn wait_stopping(&self) {
-        let stopping = self.core.wait("the server to stop", None, |phase| *phase != Phase::Open);
+        let stopping = self.core.wait(For::Phase, "the server to stop", None, |phase| *phase != Phase::Open);
         stopping.unwrap_or_else(|_| panic!("ServerHandle::wait_stopping: {Unwinding}"));
     }
 

@@ -48,10 +48,42 @@ pub(super) struct Core {
     control: Mutex<Control>,
 }
 
+/// Those who wait look for themselves whether a change is the one they wait for.
 struct Control {
     phase: Phase,
-    /// Whoever waits for a change of phase, or for a connection to end. They look for themselves whether it is theirs.
-    waiters: Vec<RemoteWaiter>,
+    /// Whoever waits for a change of phase. It may be every connection.
+    phase_waiters: Vec<RemoteWaiter>,
+    /// Whoever waits for a connection to end, or for a change of phase: the server's own coroutines.
+    end_waiters: Vec<RemoteWaiter>,
+}
+
+/// Which of the lists a wait stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    Phase,
+    End,
+}
+
+impl Control {
+    fn waiters(&mut self, list: For) -> &mut Vec<RemoteWaiter> {
+        match list {
+            For::Phase => &mut self.phase_waiters,
+            For::End => &mut self.end_waiters,
+        }
+    }
+}
+
+/// A place in one of the lists, left when dropped (also by unwinding): else whoever looks again and again would fill it.
+struct Waiting<'a> {
+    control: &'a Mutex<Control>,
+    list: For,
+    waiter: RemoteWaiter,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        lock(self.control).waiters(self.list).retain(|waiter| !waiter.is(&self.waiter));
+    }
 }
 
 /// The connections of one shard.
@@ -88,7 +120,7 @@ impl Core {
             refused: AtomicU64::new(0),
             paused: AtomicU64::new(0),
             killed: AtomicUsize::new(0),
-            control: Mutex::new(Control { phase: Phase::Open, waiters: Vec::new() }),
+            control: Mutex::new(Control { phase: Phase::Open, phase_waiters: Vec::new(), end_waiters: Vec::new() }),
         }))
     }
 
@@ -131,36 +163,45 @@ impl Core {
 
     // ---- waiting
 
-    /// Parks until `done` holds; it is asked again after every change of phase and every connection's end.
+    /// Parks until `done` holds; it is asked again after every change of phase, and after every connection's end if it is
+    /// for that.
     pub(super) fn wait(
         &self,
+        list: For,
         what: &'static str,
         deadline: Option<Instant>,
         done: impl Fn(&Phase) -> bool,
     ) -> Result<(), WaitError> {
         loop {
             let parker = Parker::arm().map_err(|Unwinding| WaitError::Unwinding)?;
+            let waiting = Waiting { control: &self.control, list, waiter: parker.remote() };
             {
                 let mut control = lock(&self.control);
                 if done(&control.phase) {
+                    drop(control); // before `waiting`, which locks it
                     return Ok(());
                 }
-                control.waiters.push(parker.remote());
+                control.waiters(list).push(waiting.waiter.clone());
             }
             parker.park(Wait::Sync(what), deadline)?;
         }
     }
 
-    fn wake_waiters(&self) {
-        let waiters = std::mem::take(&mut lock(&self.control).waiters);
+    fn wake(&self, list: For) {
+        let waiters = std::mem::take(lock(&self.control).waiters(list));
         waiters.into_iter().for_each(RemoteWaiter::wake);
+    }
+
+    fn wake_all(&self) {
+        self.wake(For::End);
+        self.wake(For::Phase);
     }
 
     /// Parks while there are as many connections as there may be.
     pub(super) fn wait_for_room(&self) -> Result<(), WaitError> {
         match self.active() < self.connections_max {
             true => Ok(()),
-            false => self.wait("a connection to end", None, |_| self.active() < self.connections_max),
+            false => self.wait(For::End, "a connection to end", None, |_| self.active() < self.connections_max),
         }
     }
 
@@ -187,7 +228,7 @@ impl Core {
             Phase::Ended => Phase::Ended,
         };
         drop(control);
-        self.wake_waiters();
+        self.wake_all();
     }
 
     /// Tells the connections, waits for them to end until the deadline, kills the rest.
@@ -212,7 +253,7 @@ impl Core {
     /// Parks until no connection is left, until `deadline`, or until somebody wants it sooner than at `until`.
     fn wait_ended(&self, deadline: Instant, until: Instant) -> Result<(), WaitError> {
         let done = |phase: &Phase| self.active() == 0 || *phase != Phase::Stopping { until };
-        match self.wait("connections to end", Some(deadline), done) {
+        match self.wait(For::End, "connections to end", Some(deadline), done) {
             Err(WaitError::TimedOut) => Ok(()),
             other => other,
         }
@@ -291,7 +332,7 @@ impl Drop for Place {
             lock(&self.roster().entries).remove(entry);
         }
         self.roster().active.fetch_sub(1, Ordering::AcqRel);
-        self.core.wake_waiters();
+        self.core.wake(For::End);
     }
 }
 
@@ -328,6 +369,6 @@ impl Drop for Ending {
         if self.0.active() > 0 {
             self.0.kill_all();
         }
-        self.0.wake_waiters();
+        self.0.wake_all();
     }
 }
