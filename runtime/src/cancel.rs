@@ -52,7 +52,7 @@ pub fn timeout<T>(limit: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> 
     let id = next_id();
     // A limit beyond the clock's range is no limit worth keeping apart from a century.
     let deadline = time::deadline_in(limit).unwrap_or_else(|| time::now() + CENTURY);
-    let frame = current::with(|shard| Frame::push(&current::task(shard), DeadlineFrame { id, deadline }));
+    let frame = current::with(|shard| Frame::push(&current::task(shard), DeadlineFrame { id, deadline, thrown: 0 }));
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(value) => Ok(value),
         Err(payload) => match payload.downcast_ref::<Expired>() {

@@ -252,6 +252,23 @@ fn a_kill_that_is_caught_for_ever_aborts_with_the_coroutines_name() {
 }
 
 #[test]
+fn the_end_of_a_timeout_that_is_caught_for_ever_aborts_too() {
+    let child = in_a_child("the_end_of_a_timeout_that_is_caught_for_ever_aborts_too", || {
+        simulated(|| {
+            let _ = leveret_runtime::timeout(SECOND, || {
+                loop {
+                    let _ = catch_unwind(|| sleep(SECOND * 3600));
+                }
+            });
+        });
+    });
+    if let Some(output) = child {
+        assert!(!output.status.success());
+        assert!(error_text(&output).contains("coroutine 'main' caught the end of its timeout 100 times"), "{output:?}");
+    }
+}
+
+#[test]
 fn a_generator_that_catches_its_end_for_ever_aborts() {
     let child = in_a_child("a_generator_that_catches_its_end_for_ever_aborts", || {
         let mut generator = Generator::new(|yielder, ()| {

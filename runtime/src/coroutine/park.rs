@@ -20,7 +20,7 @@ use super::task::{Cause, State, Task, Wait};
 use crate::mailbox::RemoteWaiter;
 use crate::shard::Shard;
 
-/// How often a kill is thrown again at a coroutine that catches it before the process is aborted.
+/// How often a kill, or the end of a `timeout`, is thrown again at a coroutine that catches it before the process is aborted.
 pub(crate) const RETHROWS_MAX: u8 = 100;
 
 /// Payload that unwinds a killed coroutine.
@@ -230,8 +230,10 @@ pub(crate) fn interrupt(shard: &Shard, task: &Rc<Task>) {
 
 #[inline(never)]
 fn raise_expired(shard: &Shard, task: &Task) {
-    if let Some(id) = task.expired_scope(shard.now()) {
-        resume_unwind(Box::new(Expired(id)));
+    match task.expired_scope(shard.now()) {
+        Some((_, times)) if times > RETHROWS_MAX => abort_swallower(task, "the end of its timeout"),
+        Some((id, _)) => resume_unwind(Box::new(Expired(id))),
+        None => {}
     }
 }
 
@@ -239,15 +241,21 @@ fn raise_expired(shard: &Shard, task: &Task) {
 fn raise_kill(task: &Task) -> ! {
     let times = task.rethrown.get();
     if times >= RETHROWS_MAX {
-        eprintln!(
-            "leveret-runtime: coroutine '{}' caught its kill {RETHROWS_MAX} times and goes on waiting; aborting (do not \
-             swallow panics whose payload you do not know: pass them on with resume_unwind)",
-            task.name
-        );
-        std::process::abort();
+        abort_swallower(task, "its kill");
     }
     task.rethrown.set(times + 1);
     resume_unwind(Box::new(Killed))
+}
+
+/// It would hold the shard for ever: every wait fails at once.
+#[cold]
+fn abort_swallower(task: &Task, what: &str) -> ! {
+    eprintln!(
+        "leveret-runtime: coroutine '{}' caught {what} {RETHROWS_MAX} times and goes on waiting; aborting (do not \
+         swallow panics whose payload you do not know: pass them on with resume_unwind)",
+        task.name
+    );
+    std::process::abort();
 }
 
 impl Waiter {

@@ -145,6 +145,8 @@ impl std::fmt::Display for Name {
 pub(crate) struct DeadlineFrame {
     pub(crate) id: u64,
     pub(crate) deadline: Instant,
+    /// How often its end was thrown.
+    pub(crate) thrown: u8,
 }
 
 /// A coroutine's entry in its shard.
@@ -212,8 +214,11 @@ impl Task {
         self.deadlines.borrow().iter().map(|frame| frame.deadline).min()
     }
 
-    /// The outermost `timeout` block whose time is over.
-    pub(crate) fn expired_scope(&self, now: Instant) -> Option<u64> {
-        self.deadlines.borrow().iter().find(|frame| frame.deadline <= now).map(|frame| frame.id)
+    /// The outermost `timeout` block whose time is over: its number, and how often this was asked.
+    pub(crate) fn expired_scope(&self, now: Instant) -> Option<(u64, u8)> {
+        let mut deadlines = self.deadlines.borrow_mut();
+        let frame = deadlines.iter_mut().find(|frame| frame.deadline <= now)?;
+        frame.thrown = frame.thrown.saturating_add(1);
+        Some((frame.id, frame.thrown))
     }
 }
