@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use leveret_runtime::net::UnixStream;
-use leveret_runtime::signal::Signals;
-use leveret_runtime::sync::Event;
+use leveret_runtime::signal::{Signal, Signals};
+use leveret_runtime::sync::channel::{Sender, bounded};
+use leveret_runtime::sync::{Event, Mutex, Select};
 use leveret_runtime::{
-    Builder, Handle, JoinError, Runtime, mailbox, on_turn_end, post, run, scope, shards, sleep, spawn, spawn_on, stats,
-    time, timeout, yield_now,
+    Builder, Generator, Handle, JoinError, Runtime, mailbox, on_turn_end, post, run, scope, shards, sleep, spawn,
+    spawn_on, stats, time, timeout, yield_now,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -239,6 +240,109 @@ fn an_end_with_very_many_coroutines_takes_one_pass() {
 fn short_runtimes_with_many_shards_always_end() {
     for _ in 0..300 {
         Runtime::builder().shards(4).build().unwrap().run(|| ()).unwrap();
+    }
+}
+
+/// Waits in every way there is, and says when it has unwound.
+fn wait_in_every_way(ended: &Arc<AtomicUsize>) -> usize {
+    fn spawn_counted(ended: &Arc<AtomicUsize>, f: impl FnOnce() + 'static) {
+        let counted = Counted(ended.clone());
+        let _ = spawn(move || {
+            let _counted = counted;
+            f();
+        });
+    }
+    let never = Rc::new(Event::new());
+    let lock = Rc::new(Mutex::new(()));
+    let (sender, receiver) = bounded::<u8>(0);
+    let shard = shards().last().unwrap();
+    let ways: Vec<Box<dyn FnOnce()>> = vec![
+        Box::new(|| sleep(SECOND * 3600)),
+        Box::new(|| drop(spawn(|| Event::new().wait()).join())),
+        Box::new(|| scope(|scope| drop(scope.spawn(|| scope.spawn(|| Event::new().wait()).join())))),
+        Box::new({
+            let (never, lock) = (never.clone(), lock.clone());
+            move || {
+                let _held = lock.lock();
+                never.wait();
+            }
+        }),
+        Box::new(move || drop(lock.lock())),
+        Box::new(move || {
+            let mut select = Select::new();
+            select.event(&never);
+            select.wait();
+        }),
+        Box::new(move || _ = timeout(SECOND * 3600, || receiver.recv())),
+        Box::new(|| {
+            Generator::new(|yielder, ()| {
+                sleep(SECOND * 3600);
+                yielder.suspend(1);
+            })
+            .for_each(drop)
+        }),
+        Box::new(|| {
+            let held = Generator::new(|yielder, ()| yielder.suspend(Counted(Arc::default()))).next();
+            Event::new().wait();
+            drop(held);
+        }),
+        Box::new(move || drop(spawn_on(shard, || Event::new().wait()).join())),
+        Box::new(|| {
+            let (_sender, receiver) = mailbox::channel::channel::<u8>();
+            let _ = receiver.receive_batch(&mut Vec::new());
+        }),
+        Box::new(|| leveret_runtime::offload(|| std::thread::sleep(Duration::from_millis(1)))),
+        Box::new(|| {
+            let (one, _other) = UnixStream::pair().unwrap();
+            drop((&one).read(&mut [0]));
+        }),
+        Box::new(|| drop(Signals::new([Signal::User2]).unwrap().recv())),
+        Box::new(|| {
+            loop {
+                yield_now();
+            }
+        }),
+        // Destructors of the unwinding that use what others wait for.
+        Box::new(move || {
+            struct Uses(Sender<u8>);
+            impl Drop for Uses {
+                fn drop(&mut self) {
+                    let _ = self.0.send(1);
+                    let _ = spawn(|| sleep(SECOND * 3600)).join();
+                    let _ = self.0.try_send(2);
+                    yield_now();
+                }
+            }
+            let _uses = Uses(sender);
+            Event::new().wait();
+        }),
+    ];
+    let count = ways.len();
+    ways.into_iter().for_each(|way| spawn_counted(ended, way));
+    count
+}
+
+#[test]
+fn an_end_unwinds_coroutines_out_of_every_kind_of_wait() {
+    for count in [1, 3] {
+        for turns in [0, 1, 5] {
+            let ended = Arc::new(AtomicUsize::new(0));
+            let counter = ended.clone();
+            let runtime = Runtime::builder().shards(count).build().unwrap();
+            let begun: usize = runtime
+                .run(move || {
+                    let begin = |shard| {
+                        let counter = counter.clone();
+                        spawn_on(shard, move || wait_in_every_way(&counter))
+                    };
+                    let calls: Vec<_> = shards().map(begin).collect();
+                    let begun = calls.into_iter().map(|call| call.join().unwrap()).sum();
+                    (0..turns).for_each(|_| yield_now());
+                    begun
+                })
+                .unwrap();
+            assert_eq!(ended.load(Ordering::Relaxed), begun, "{count} shards, {turns} turns");
+        }
     }
 }
 
