@@ -178,7 +178,7 @@ impl Runtime {
     ///
     /// # Errors
     /// [`Deadlock`] with the list of who waits for what, when no coroutine can ever run again. It is detected on one
-    /// shard (and on any number of simulated ones), as long as no [`Handle`] is alive.
+    /// shard as long as no [`Handle`] is alive, and on any number of simulated ones, which wait for no other thread.
     ///
     /// # Panics
     /// With the panic of `main`, or of a hook or a posted call on any shard; inside of a runtime, which would stand still
