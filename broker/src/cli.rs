@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, DEFAULT_DATA_DIR, default_amqp};
+use crate::perf::Perf;
 
 /// A message broker that every RabbitMQ user can switch to without touching their code.
 #[derive(Debug, Parser)]
@@ -23,6 +24,7 @@ Examples:
   leveret                                  serve on port 5672 of every address
   leveret --amqp 127.0.0.1:5672            this machine only
   leveret --amqp 127.0.0.1:0 --shards 2    a free port, two threads
+  leveret perf --duration 10               load on the broker of this machine; see leveret perf --help
 
 Log in as guest with password guest, from this machine. Stop with Ctrl-C or SIGTERM: connections are closed with
 320 CONNECTION_FORCED, as RabbitMQ does.";
@@ -32,6 +34,8 @@ Log in as guest with password guest, from this machine. Stop with Ctrl-C or SIGT
 pub enum Command {
     /// Run the broker in the foreground (the default)
     Serve(Serve),
+    /// Put load on a broker, measure it, and check that no message is lost
+    Perf(Box<Perf>),
 }
 
 /// Options of `serve`.
@@ -52,12 +56,9 @@ pub struct Serve {
 }
 
 impl Cli {
-    /// The options of `serve`, with or without the word.
-    pub fn serve(self) -> Serve {
-        match self.command {
-            Some(Command::Serve(serve)) => serve,
-            None => self.serve,
-        }
+    /// What to do, whether the word was given or not.
+    pub fn into_command(self) -> Command {
+        self.command.unwrap_or(Command::Serve(self.serve))
     }
 }
 
@@ -81,7 +82,10 @@ mod tests {
 
     fn config(arguments: &[&str]) -> Config {
         let words = std::iter::once("leveret").chain(arguments.iter().copied());
-        Cli::try_parse_from(words).expect("good arguments").serve().config()
+        match Cli::try_parse_from(words).expect("good arguments").into_command() {
+            Command::Serve(serve) => serve.config(),
+            other => panic!("not serve: {other:?}"),
+        }
     }
 
     #[test]

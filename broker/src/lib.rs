@@ -2,10 +2,11 @@
 //!
 //! This crate composes the others into the one program: [`boot`] starts the runtime's shards, [`shard`] is what each of
 //! them owns, [`frontend`] is what clients speak to. The protocol is in `leveret-amqp`, the model in `leveret-core`, and
-//! everything that waits in `leveret-runtime`.
+//! everything that waits in `leveret-runtime`. [`perf`] is the load generator, a client that knows nothing of the broker.
 
 pub mod boot;
 pub mod cli;
 pub mod config;
 pub mod frontend;
+pub mod perf;
 pub mod shard;
