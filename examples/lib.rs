@@ -5,7 +5,9 @@
 
 mod arguments;
 pub mod http_client;
+mod outcome;
 mod output;
 
 pub use arguments::{Arguments, Misuse};
+pub use outcome::end;
 pub use output::{Output, Printed};
