@@ -1,4 +1,4 @@
-//! Our own client against a broker.
+//! Our own client against a broker, and the programs that use it: the tutorial's and the load generator.
 //!
 //! Each scenario runs against brokers with one, two and five shards, and passes against RabbitMQ as well:
 //! `LEVERET_AMQP=localhost:5672 cargo test --test client shards_1`. What a broker does on the wire is tested in `raw/`; here it is
@@ -11,12 +11,16 @@
 //! | `publishing` | confirms, returns, large bodies, transactions |
 //! | `consuming` | deliveries, settling, cancelling from both sides, get |
 //! | `calls` | remote procedure calls, several coroutines on one connection, calls that are cut short |
+//! | `perf` | `leveret perf`: its verdict, its exit code, its formats |
+//! | `tutorials` | the programs of the tutorial |
 
 mod calls;
 mod connections;
 mod consuming;
 mod declaring;
+mod perf;
 mod publishing;
+mod tutorials;
 
 use harness::{Broker, patience, unique};
 use leveret_client::{Channel, Connection, Error, Options, QueueOptions};

@@ -2,7 +2,8 @@
 //!
 //! A running test lies in `<target>/<profile>/deps/`, so the program that belongs to it is `<target>/<profile>/leveret`.
 //! Cargo builds it there on the first request of each test process (a moment when nothing changed), in the same profile.
-//! An `[[bin]]` of another package is no dependency that cargo would build by itself, hence the call.
+//! An `[[bin]]` of another package is no dependency that cargo would build by itself, hence the call. The example programs are
+//! found in the same way.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,7 +17,21 @@ use std::sync::OnceLock;
 /// When it cannot be built.
 pub fn leveret() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| env::var_os("LEVERET_BIN").map_or_else(build, PathBuf::from))
+    let own = || build("leveret", &["--bin", "leveret"]).join(file_name("leveret"));
+    PROGRAM.get_or_init(|| env::var_os("LEVERET_BIN").map_or_else(own, PathBuf::from))
+}
+
+/// One of the example programs, built in the profile of the running test.
+///
+/// # Panics
+/// When they cannot be built.
+pub fn example(name: &str) -> PathBuf {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| build("examples", &["--bins"])).join(file_name(name))
+}
+
+fn file_name(program: &str) -> String {
+    format!("{program}{}", env::consts::EXE_SUFFIX)
 }
 
 /// The target directory in which the running test was built.
@@ -35,18 +50,15 @@ fn profile_dir() -> PathBuf {
     deps.parent().expect("cargo's deps folder lies in its profile directory").to_owned()
 }
 
-fn build() -> PathBuf {
+/// Builds programs of a package, and gives the directory in which they are then.
+fn build(package: &str, programs: &[&str]) -> PathBuf {
     let profile_dir = profile_dir();
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-    command.args(["build", "--quiet", "--package", "leveret", "--bin", "leveret", "--profile", profile(&profile_dir)]);
+    command.args(["build", "--quiet", "--package", package, "--profile", profile(&profile_dir)]).args(programs);
     command.arg("--target-dir").arg(target_dir()).current_dir(env!("CARGO_MANIFEST_DIR"));
     let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "the leveret program does not build:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    profile_dir.join(format!("leveret{}", env::consts::EXE_SUFFIX))
+    assert!(output.status.success(), "{package}'s programs do not build:\n{}", String::from_utf8_lossy(&output.stderr));
+    profile_dir
 }
 
 /// Cargo's name for the profile that builds into this directory.

@@ -27,7 +27,7 @@ mod process;
 mod python;
 pub mod wire;
 
-pub use binary::{leveret, target_dir};
+pub use binary::{example, leveret, target_dir};
 pub use broker::{Broker, LogOnFailure, SHARD_COUNTS};
 pub use names::unique;
 pub use output::{Missing, Output};
