@@ -93,6 +93,10 @@ pub(crate) struct Shard {
     now: Cell<Option<Instant>>,
     external_waits: Cell<usize>,
     stopping: Cell<bool>,
+    /// Coroutines that were there when the end began and have not unwound.
+    doomed: Cell<usize>,
+    /// The number of the last one of them.
+    last_doomed: Cell<u64>,
 }
 
 /// What a coroutine may transfer before it lets others run, whichever comes first.
@@ -157,6 +161,8 @@ impl Shard {
             now: Cell::new(None),
             external_waits: Cell::new(0),
             stopping: Cell::new(false),
+            doomed: Cell::new(0),
+            last_doomed: Cell::new(0),
         }
     }
 
@@ -260,22 +266,34 @@ impl Shard {
     pub(crate) fn unwind_all(&self) {
         self.stopping.set(true);
         let tasks: Vec<_> = self.tasks.borrow().iter().map(|(_, task)| task.clone()).collect();
+        self.doomed.set(tasks.len());
+        self.last_doomed.set(self.last_number.get());
         tasks.iter().for_each(park::kill); // those that come later are killed from the start
         drop(tasks);
         loop {
             self.turn_until_unwound();
-            let hooks = [self.hooks.take(), self.new_hooks.take()];
+            self.drop_hooks();
             let mail = self.inbox.close();
-            self.contain("a destructor", || drop((hooks, mail)));
+            self.contain("a destructor", || drop(mail));
             if self.coroutines() == 0 && self.new_hooks.borrow().is_empty() {
                 break; // else a destructor has begun something new
             }
         }
     }
 
+    fn drop_hooks(&self) {
+        let hooks = [self.hooks.take(), self.new_hooks.take()];
+        self.contain("a destructor", || drop(hooks));
+    }
+
+    /// Hooks run as long as there are coroutines whose destructors may leave them work: a hook that spawns would never let
+    /// this end.
     fn turn_until_unwound(&self) {
         let (mut fewest, mut rounds) = (usize::MAX, 0);
         while self.coroutines() > 0 {
+            if self.doomed.get() == 0 {
+                self.drop_hooks();
+            }
             if self.coroutines() < fewest {
                 (fewest, rounds) = (self.coroutines(), 0);
             }
@@ -320,6 +338,9 @@ impl Shard {
 
     pub(crate) fn forget(&self, task: &Task) {
         self.tasks.borrow_mut().remove(task.key.get() as usize);
+        if task.number <= self.last_doomed.get() {
+            self.doomed.set(self.doomed.get() - 1);
+        }
     }
 
     /// The coroutine at a place of the table.

@@ -420,6 +420,42 @@ fn a_sleep_after_a_long_computation_is_not_shorter() {
 
 // ---- fairness
 
+/// One that yields without end, one that spawns without end, and a hook that always makes work.
+#[test]
+fn endless_work_starves_neither_timers_nor_sockets_nor_other_threads() {
+    run(|| {
+        let handle = Handle::current();
+        let ended = Rc::new(Cell::new(false));
+        let (first, second) = (ended.clone(), ended.clone());
+        let _ = spawn(move || {
+            while !first.get() {
+                yield_now();
+            }
+        });
+        fn chain(ended: Rc<Cell<bool>>) {
+            if !ended.get() {
+                let _ = spawn(move || chain(ended));
+            }
+        }
+        chain(second);
+        on_turn_end(|| drop(spawn(|| ())));
+        let (mut one, mut other) = UnixStream::pair().unwrap();
+        let first = shards().next().unwrap();
+        let peer = std::thread::spawn(move || handle.spawn_on(first, || sleep(Duration::from_millis(1))));
+        for _ in 0..5 {
+            sleep(Duration::from_millis(1));
+            one.write_all(b"x").unwrap();
+            other.read_exact(&mut [0]).unwrap();
+        }
+        while !peer.is_finished() {
+            yield_now();
+        }
+        peer.join().unwrap().join().unwrap();
+        ended.set(true);
+    })
+    .unwrap();
+}
+
 /// A coroutine that always finds mail never let anybody else run.
 #[test]
 fn a_flood_of_mail_does_not_starve_timers() {
@@ -489,6 +525,16 @@ fn a_second_receiver_of_one_mailbox_panics_instead_of_losing_the_first() {
 }
 
 // ---- sizes
+
+#[test]
+fn writing_nothing_to_a_full_socket_does_not_wait() {
+    run(|| {
+        let (mut one, _other) = UnixStream::pair().unwrap();
+        while one.try_write(&[0; 4096]).is_ok() {}
+        assert_eq!(timeout(SECOND * 10, || one.write(b"").unwrap()), Ok(0));
+    })
+    .unwrap();
+}
 
 #[test]
 fn stacks_beyond_the_address_space_are_an_error() {
