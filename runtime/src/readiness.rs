@@ -239,6 +239,9 @@ impl Registration {
             shard.charge_call();
             loop {
                 if !self.is_ready(direction) {
+                    if wanted == 0 && direction == Direction::Write {
+                        return Ok(0); // there is room for nothing, says the kernel too
+                    }
                     self.wait_slow(shard, direction, deadline())?;
                 }
                 match call() {
