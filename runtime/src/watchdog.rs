@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::sys::interrupt;
 
+/// The shortest time between two looks: a limit of nothing would have the thread do nothing else.
+const LOOK_MIN: Duration = Duration::from_millis(1);
+
 /// What the watchdog sees of a shard. Written by the shard alone, twice a turn.
 #[derive(Debug, Default)]
 #[repr(align(64))] // a cache line of its own: shards do not slow each other down
@@ -71,7 +74,7 @@ struct Seen {
 pub(crate) fn watch(pulses: &[Pulse], limit: Duration, leash: &Leash) {
     let now = Instant::now();
     let mut seen = vec![Seen { turn: 0, since: now, reported: false }; pulses.len()];
-    while !leash.wait(limit / 2) {
+    while !leash.wait((limit / 2).max(LOOK_MIN)) {
         let now = Instant::now();
         for (index, (pulse, seen)) in pulses.iter().zip(&mut seen).enumerate() {
             let turn = pulse.turn.load(Ordering::Relaxed);
