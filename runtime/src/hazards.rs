@@ -37,6 +37,7 @@
 //! | Closing a socket that somebody waits on | a waiter borrows the socket, so it cannot be dropped; `shutdown` ends the wait | hazards `a_shutdown_wakes_whoever_waits_on_the_socket` |
 //! | Out of descriptors, an edge-triggered accept hangs and a retrying one starves all others | [`StreamServer`](crate::net::StreamServer) pauses, and goes on when the process closes a descriptor | server `at_the_descriptor_limit_it_idles_and_recovers` |
 //! | A peer that keeps its socket full is never waited for, and starves the others | a budget of calls and bytes, after which the others run ([`RuntimeBuilder::budget`](crate::RuntimeBuilder::budget)) | this sentence |
+//! | A child after `fork` shares the shards' epoll instances, and what it does to them strikes the parent | start programs with `std::process::Command`, which replaces the child at once; all descriptors are closed by that | this sentence |
 //! | SIGPIPE, in a host that has not switched it off | every send says `MSG_NOSIGNAL` | net `a_peer_that_goes_away_is_an_error_and_no_signal` |
 //! | Signals interrupt system calls | an interrupted wait counts as no event, an interrupted call is made again | signal tests |
 //! | Milliseconds: rounding a time-out down spins | limits are rounded up | core `sleep_never_ends_early_on_the_real_clock` |
