@@ -100,7 +100,9 @@ struct Slot<T> {
 
 /// Runs `f` on the thread pool and waits for its value; the shard goes on meanwhile.
 ///
-/// If the caller is killed or timed out, `f` still runs to its end and its value is dropped.
+/// If the caller is killed or timed out while it waits, `f` still runs to its end and its value is dropped on the pool's
+/// thread. If it was so before, `f` does not begin. When the runtime ends, work that has not begun is dropped, and what has
+/// begun goes on by itself. On the simulated driver `f` runs in place.
 ///
 /// ```
 /// # leveret_runtime::run(|| {

@@ -59,10 +59,10 @@ pub struct RemoteJoinHandle<T> {
 }
 
 /// Spawns `f` on `shard`, which may be the current one. Coroutines never move afterwards, so what `f` makes there (sockets,
-/// `Rc`s) stays there; only `f` itself and its result cross.
+/// `Rc`s) stays there; only `f` itself and its result cross. A killed or timed-out caller does not end it.
 ///
 /// # Panics
-/// Outside of a runtime.
+/// Outside of a runtime, and for a shard of another runtime that this one has not.
 #[track_caller]
 pub fn spawn_on<T: Send + 'static>(shard: ShardId, f: impl FnOnce() -> T + Send + 'static) -> RemoteJoinHandle<T> {
     let name = Location::caller();
@@ -145,13 +145,14 @@ fn lock<T>(state: &Mutex<RemoteState<T>>) -> std::sync::MutexGuard<'_, RemoteSta
 }
 
 impl<T: Send> RemoteJoinHandle<T> {
-    /// Waits for the end and gives the value.
+    /// Waits for the end and gives the value. If the caller is killed or timed out meanwhile, the coroutine goes on, detached.
     ///
     /// # Errors
-    /// The coroutine's panic, or that it was killed.
+    /// The coroutine's panic; that it was killed, or never began because its runtime has ended; that the caller unwinds and
+    /// would have to wait.
     ///
     /// # Panics
-    /// Outside of a coroutine.
+    /// Outside of a coroutine, if it has to wait.
     pub fn join(self) -> Result<T, JoinError> {
         self.wait(None).map_err(|_| JoinError::Unwinding)?;
         self.take()
@@ -160,7 +161,10 @@ impl<T: Send> RemoteJoinHandle<T> {
     /// Waits at most `limit`; gives the handle back when the end has not come.
     ///
     /// # Errors
-    /// The handle, to try again.
+    /// The handle, to try again: the time was over, or the caller unwinds.
+    ///
+    /// # Panics
+    /// As [`RemoteJoinHandle::join`].
     pub fn join_timeout(self, limit: Duration) -> Result<Result<T, JoinError>, RemoteJoinHandle<T>> {
         match self.wait(time::deadline_in(limit)) {
             Ok(()) => Ok(self.take()),
@@ -169,7 +173,7 @@ impl<T: Send> RemoteJoinHandle<T> {
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
-        loop {
+        while !self.is_finished() {
             let parker = Parker::arm().map_err(|Unwinding| WaitError::Unwinding)?;
             let mut state = lock(&self.state);
             match &mut state.outcome {
@@ -179,6 +183,7 @@ impl<T: Send> RemoteJoinHandle<T> {
             drop(state);
             parker.park(Wait::Call(self.shard.0), deadline)?;
         }
+        Ok(())
     }
 
     fn take(self) -> Result<T, JoinError> {
@@ -212,10 +217,10 @@ impl<T> fmt::Debug for RemoteJoinHandle<T> {
     }
 }
 
-/// Runs `f` on `shard` and waits for its value.
+/// Runs `f` on `shard` and waits for its value. If the caller is killed or timed out meanwhile, `f` goes on.
 ///
 /// # Errors
-/// The panic of `f`.
+/// As [`RemoteJoinHandle::join`].
 ///
 /// # Panics
 /// Outside of a coroutine.

@@ -13,8 +13,8 @@ use leveret_runtime::signal::{Signal, Signals};
 use leveret_runtime::sync::channel::{Sender, bounded};
 use leveret_runtime::sync::{Event, Mutex, Select};
 use leveret_runtime::{
-    Builder, Generator, Handle, JoinError, Runtime, mailbox, on_turn_end, post, run, scope, shards, sleep, spawn,
-    spawn_on, stats, time, timeout, yield_now,
+    Builder, Generator, Handle, JoinError, RemoteJoinHandle, Runtime, mailbox, on_turn_end, post, run, scope, shards,
+    sleep, spawn, spawn_on, stats, time, timeout, yield_now,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -71,6 +71,29 @@ fn a_coroutine_killed_before_its_start_drops_its_captures_and_joins_with_their_p
         harmless.kill();
         assert!(matches!(harmless.join(), Err(JoinError::Killed)));
         assert_eq!(stats().coroutines, 1);
+    });
+}
+
+#[test]
+fn a_destructor_joins_what_has_ended_elsewhere() {
+    struct JoinsInDrop(Option<RemoteJoinHandle<u8>>, Rc<Cell<u8>>);
+    impl Drop for JoinsInDrop {
+        fn drop(&mut self) {
+            let joined = self.0.take().map(RemoteJoinHandle::join);
+            self.1.set(joined.and_then(Result::ok).unwrap_or(0));
+        }
+    }
+    simulated(|| {
+        let call = spawn_on(shards().next().unwrap(), || 7);
+        sleep(SECOND);
+        let value = Rc::new(Cell::new(0));
+        let joins = JoinsInDrop(Some(call), value.clone());
+        let panics = spawn(move || {
+            let _joins = joins;
+            panic!("on purpose");
+        });
+        assert!(panics.join().is_err());
+        assert_eq!(value.get(), 7);
     });
 }
 

@@ -109,10 +109,13 @@ impl<T> JoinHandle<T> {
         JoinHandle { state, task }
     }
 
-    /// Waits for the end and gives the value.
+    /// Waits for the end and gives the value. If the caller is killed or timed out meanwhile, the coroutine goes on, detached.
     ///
     /// # Errors
-    /// The coroutine's panic, or that it was killed.
+    /// The coroutine's panic; that it was killed; that the caller unwinds and would have to wait.
+    ///
+    /// # Panics
+    /// Outside of a coroutine, if it has to wait.
     pub fn join(self) -> Result<T, JoinError> {
         match self.wait(None) {
             Ok(()) => self.into_outcome(),
@@ -123,7 +126,10 @@ impl<T> JoinHandle<T> {
     /// Waits at most `limit` for the end; gives the handle back when it has not come.
     ///
     /// # Errors
-    /// The handle, to try again.
+    /// The handle, to try again: the time was over, or the caller unwinds.
+    ///
+    /// # Panics
+    /// As [`JoinHandle::join`].
     pub fn join_timeout(self, limit: Duration) -> Result<Result<T, JoinError>, JoinHandle<T>> {
         match self.wait(time::deadline_in(limit)) {
             Ok(()) => Ok(self.into_outcome()),
@@ -188,7 +194,11 @@ impl<T> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// Waits for all of them, and gives the results in the order of the handles.
+/// Waits for all of them, and gives the results in the order of the handles. If the caller is killed or timed out meanwhile,
+/// those that have not ended go on, detached; a [`scope`](crate::scope) would end them.
+///
+/// # Panics
+/// As [`JoinHandle::join`].
 pub fn join_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<Result<T, JoinError>> {
     let handles: Vec<_> = handles.into_iter().collect(); // a lazy iterator that spawns must have spawned all before we wait
     handles.into_iter().map(JoinHandle::join).collect()

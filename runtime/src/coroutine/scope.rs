@@ -195,10 +195,10 @@ impl Drop for Child {
 }
 
 impl<T> ScopedJoinHandle<'_, T> {
-    /// Waits for the end and gives the value.
+    /// Waits for the end and gives the value. If the caller is killed or timed out meanwhile, so is its scope.
     ///
     /// # Errors
-    /// The child's panic, or that it was killed.
+    /// The child's panic; that it was killed; that the caller unwinds and would have to wait.
     pub fn join(self) -> Result<T, JoinError> {
         if let Err(error) = self.handle.join() {
             if matches!(error, JoinError::Panicked(_)) {
@@ -209,7 +209,7 @@ impl<T> ScopedJoinHandle<'_, T> {
         Ok(self.value.borrow_mut().take().expect("a child that returned has stored its value"))
     }
 
-    /// Ends the child at its next wait.
+    /// Ends the child at its next wait, as [`JoinHandle::kill`](crate::JoinHandle::kill) does.
     pub fn kill(&self) {
         self.handle.kill();
     }

@@ -46,6 +46,8 @@ pub fn system_now() -> SystemTime {
 /// runtime.run(|| leveret_runtime::sleep(Duration::from_secs(86_400))).unwrap(); // a virtual day, at once
 /// ```
 ///
+/// A kill or an expired [`timeout`] strikes here, as at any wait. A duration beyond the clock's range is a century.
+///
 /// # Panics
 /// Outside of a coroutine, and in a destructor while the stack unwinds.
 pub fn sleep(duration: Duration) {
