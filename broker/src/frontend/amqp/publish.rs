@@ -14,7 +14,7 @@ use leveret_amqp::value::FieldValue;
 use leveret_core::exchange::Destination;
 use leveret_core::message::Message;
 use leveret_core::queue::settings::TIME_LIMIT_MS;
-use leveret_core::topology::Publish as Route;
+use leveret_core::topology::{Publish as Route, PublishPoint};
 
 use super::channel::{Channel, Mode, Outcome, not_implemented};
 use super::errors::explain;
@@ -49,45 +49,43 @@ impl Channel {
         if publish.immediate {
             return Err(not_implemented("immediate=true"));
         }
-        let shard = &self.link.shard;
-        shard.topology.borrow().check_publish(self.link.vhost, &publish.exchange).map_err(|error| explain(&error))?;
+        let topology = self.link.shard.topology.borrow();
+        let point = topology.publish_point_for_client(self.link.vhost, &publish.exchange);
+        let point = point.map_err(|error| explain(&error))?;
         let reading = self.read_properties(&publish.properties)?;
         if let Mode::Transactional(transaction) = &mut *self.mode.borrow_mut() {
             transaction.publish(hold(publish));
             return Ok(());
         }
-        self.route_and_hand_out_read(publish, &reading)
+        let mut scratch = self.scratch.take();
+        self.route(point, publish, &reading, &mut scratch.destinations);
+        drop(topology); // what follows may reach any queue, and through its effects the topology
+        self.hand_out(publish, &reading, &scratch.destinations);
+        self.scratch.replace(scratch);
+        Ok(())
     }
 
     /// Carries out a publish that was checked before.
     pub(super) fn route_and_hand_out(self: &Rc<Self>, publish: &Publish<'_>) -> Outcome {
         let reading = self.read_properties(&publish.properties)?;
-        self.route_and_hand_out_read(publish, &reading)
-    }
-
-    fn route_and_hand_out_read(self: &Rc<Self>, publish: &Publish<'_>, reading: &Reading) -> Outcome {
-        let shard = &self.link.shard;
-        if publish.exchange.is_empty()
-            && let Some(to) = reply_to::address(&publish.routing_key)
-        {
-            let message = build(publish, reading);
-            shard.deliver_reply(to, &message);
-            self.number_publish(0);
-            return Ok(());
-        }
+        let topology = self.link.shard.topology.borrow();
+        let point = topology.publish_point(self.link.vhost, &publish.exchange).map_err(|error| explain(&error))?;
         let mut scratch = self.scratch.take();
-        let routed = self.route(publish, reading, &mut scratch.destinations);
-        if routed.is_ok() {
-            self.hand_out(publish, reading, &scratch.destinations);
-        }
+        self.route(point, publish, &reading, &mut scratch.destinations);
+        drop(topology);
+        self.hand_out(publish, &reading, &scratch.destinations);
         self.scratch.replace(scratch);
-        routed
+        Ok(())
     }
 
-    fn route(&self, publish: &Publish<'_>, reading: &Reading, destinations: &mut Vec<Destination>) -> Outcome {
-        let shard = &self.link.shard;
-        let topology = shard.topology.borrow();
-        let headers = match topology.needs_headers(self.link.vhost, &publish.exchange) {
+    fn route(
+        &self,
+        point: PublishPoint<'_>,
+        publish: &Publish<'_>,
+        reading: &Reading,
+        destinations: &mut Vec<Destination>,
+    ) {
+        let headers = match point.needs_headers() {
             true => publish.properties.headers().map(|headers| arguments(&headers)),
             false => None,
         };
@@ -102,13 +100,17 @@ impl Channel {
             headers: headers.as_ref(),
         };
         destinations.clear();
-        let mut router = shard.router.borrow_mut();
-        let found = router.route(&topology, self.link.vhost, &route).map_err(|error| explain(&error))?;
-        destinations.extend_from_slice(found);
-        Ok(())
+        destinations.extend_from_slice(self.link.shard.router.borrow_mut().route_from(point, &route));
     }
 
     fn hand_out(self: &Rc<Self>, publish: &Publish<'_>, reading: &Reading, destinations: &[Destination]) {
+        if publish.exchange.is_empty()
+            && let Some(to) = reply_to::address(&publish.routing_key)
+        {
+            self.link.shard.deliver_reply(to, &build(publish, reading));
+            self.number_publish(0);
+            return;
+        }
         if destinations.is_empty() && publish.mandatory {
             self.send_back(publish, reading); // "Return is sent before the confirm of the same message"
         }
