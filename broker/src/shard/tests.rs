@@ -4,16 +4,11 @@
 //! write down in one ledger what they were promised and what they got. A run ends when all have closed; then the ledger is
 //! held against the queues of every shard.
 
-#![expect(
-    clippy::disallowed_types,
-    reason = "simulated shards share a thread, and the book is never open across a wait"
-)]
-
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use leveret_core::message::Message;
@@ -63,10 +58,24 @@ struct Book {
     is_over: bool,
 }
 
-type Shared = Arc<Mutex<Book>>;
+thread_local! {
+    /// The book of the run on this thread: simulated shards share it.
+    static BOOK: RefCell<Book> = RefCell::default();
+}
 
-fn note<T>(book: &Shared, f: impl FnOnce(&mut Book) -> T) -> T {
-    f(&mut book.lock().unwrap_or_else(PoisonError::into_inner))
+/// Stands for the thread's book, so that it goes wherever closures go.
+#[derive(Clone, Copy)]
+struct Shared;
+
+impl Shared {
+    fn with_an_empty_book() -> Shared {
+        BOOK.take();
+        Shared
+    }
+}
+
+fn note<T>(_: &Shared, f: impl FnOnce(&mut Book) -> T) -> T {
+    BOOK.with_borrow_mut(f)
 }
 
 struct Held {
@@ -381,12 +390,9 @@ fn run(seed: u64, shards: usize, manners: Manners) {
     let main = move || {
         let config = Config { amqp: Vec::new(), shards, data_dir: PathBuf::new() };
         boot::start_shards(&Arc::new(config)).expect("the shards start");
-        let book = Shared::default();
+        let book = Shared::with_an_empty_book();
         let actors: Vec<_> = (0..3).flat_map(|_| runtime::shards()).collect();
-        let live = |shard| {
-            let book = book.clone();
-            runtime::spawn(move || runtime::call(shard, move || Actor::open(manners, book).live()))
-        };
+        let live = |shard| runtime::spawn(move || runtime::call(shard, move || Actor::open(manners, book).live()));
         let running: Vec<_> = actors.into_iter().map(live).collect();
         for actor in runtime::join_all(running) {
             actor.expect("the caller lives").unwrap_or_else(|error| panic!("seed {seed}, {shards} shards: {error}"));
@@ -437,7 +443,7 @@ fn on_two_shards(main: impl FnOnce(Shared) + Send + 'static) {
     let main = move || {
         let config = Config { amqp: Vec::new(), shards: 2, data_dir: PathBuf::new() };
         boot::start_shards(&Arc::new(config)).expect("the shards start");
-        main(Shared::default());
+        main(Shared::with_an_empty_book());
         for shard in runtime::shards() {
             runtime::call(shard, Shard::uninstall).expect("the shard runs");
         }
@@ -447,7 +453,7 @@ fn on_two_shards(main: impl FnOnce(Shared) + Send + 'static) {
 
 /// On the other shard; answers the queue's number.
 fn declare_there(name: &'static str, book: &Shared) -> QueueId {
-    let (book, there) = (book.clone(), runtime::shards().nth(1).expect("two shards"));
+    let (book, there) = (*book, runtime::shards().nth(1).expect("two shards"));
     let declare = move || {
         let actor = Actor::open(Manners::Orderly, book);
         actor.declare(name);
@@ -463,7 +469,7 @@ fn declare_there(name: &'static str, book: &Shared) -> QueueId {
 #[test]
 fn what_comes_before_the_declaration_waits_for_it() {
     on_two_shards(|book| {
-        let actor = Actor::open(Manners::Orderly, book.clone());
+        let actor = Actor::open(Manners::Orderly, book);
         let next = QueueId(declare_there("a", &book).0 + 1);
         actor.publish(QueueAddress { shard: ShardId(1), queue: next });
         runtime::sleep(Duration::from_millis(1)); // virtual
@@ -487,7 +493,7 @@ fn who_declares_what_another_is_declaring_waits_as_long() {
                 actor.close();
             })
         };
-        for declaring in [declare(book.clone()), declare(book.clone())] {
+        for declaring in [declare(book), declare(book)] {
             declaring.join().unwrap_or_else(|error| panic!("{error}"));
         }
     });
