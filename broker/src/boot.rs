@@ -41,8 +41,8 @@ pub fn serve(config: Config) -> io::Result<()> {
 /// The main coroutine.
 fn run(config: &Arc<Config>) -> io::Result<()> {
     let signals = Signals::new([Signal::Interrupt, Signal::Terminate])?;
-    let dumps = Signals::new([Signal::Quit])?;
-    let _ = runtime::spawn(move || dump_on(&dumps));
+    let requests = Signals::new([Signal::Quit, Signal::Hangup])?;
+    spawn_named("signals", move || serve_requests(&requests));
     prepare_data_dir(config)?;
     start_shards(config)?;
     let listeners: Vec<Listener> =
@@ -54,10 +54,13 @@ fn run(config: &Arc<Config>) -> io::Result<()> {
     Ok(())
 }
 
-/// SIGQUIT: who is there and what does everybody wait for.
-fn dump_on(signals: &Signals) {
-    while signals.recv().is_ok() {
-        eprint!("{}", runtime::dump());
+/// SIGQUIT: who is there and what does everybody wait for. SIGHUP: read again what can be read again, which is nothing yet.
+fn serve_requests(signals: &Signals) {
+    while let Ok(signal) = signals.recv() {
+        match signal {
+            Signal::Quit => eprint!("{}", runtime::dump()),
+            _ => log::info!("{signal}: there is nothing to reload: all options are given on the command line"),
+        }
     }
 }
 

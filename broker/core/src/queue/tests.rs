@@ -517,6 +517,20 @@ fn a_consumer_never_gets_an_expired_message() {
     assert_eq!(bench.queue.counters().expired, 2);
 }
 
+/// "There aren't any message timeouts": a worker may take as long as it wants.
+#[test]
+fn a_message_may_be_held_for_a_day() {
+    let day = 24 * 60 * 60 * 1000;
+    let mut bench = Bench::new(&[]);
+    bench.consume(spec(1));
+    assert_eq!(bench.publish("a"), "1<a");
+    assert_eq!(bench.queue.next_expiry(), None, "nothing will ever happen by itself");
+    assert_eq!(bench.at(day), "");
+    assert_eq!(bench.unsettled(), "a");
+    assert_eq!(bench.ack("a"), "");
+    assert_eq!(bench.unsettled(), "");
+}
+
 #[test]
 fn the_expiry_index_forgets_what_was_consumed() {
     let mut bench = Bench::new(&[("x-message-ttl", int(1_000_000))]);

@@ -1,6 +1,6 @@
 //! A channel: its consumers, its unsettled deliveries, its mode, and the questions it has asked.
 //!
-//! Methods come in by [`Channel::handle`] from the connection's coroutine, which may wait for another shard's answer;
+//! Methods come in by `Channel::handle` from the connection's coroutine, which may wait for another shard's answer;
 //! deliveries, confirms and answers come in by [`Subscriber`] from queues and mail, which never wait.
 
 use std::cell::{Cell, RefCell};

@@ -6,8 +6,8 @@
 //!                  └─ channel ─ publish, consume, settle, declare (methods in) ─ deliver (effects out)
 //! ```
 
-pub mod channel;
-pub mod connection;
+mod channel;
+mod connection;
 mod consume;
 pub mod dead_letter;
 mod declare;
