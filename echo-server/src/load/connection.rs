@@ -96,9 +96,11 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Makes as many as may be under way; once even if the time is over before the first, so that every connection says
+    /// something of the server.
     fn make_requests(&mut self) {
         let now = time::now();
-        if now < self.load.until {
+        if now < self.load.until || self.requested == 0 {
             while self.made.len() < self.load.depth {
                 self.requested += self.load.size;
                 self.made.push_back(now);
