@@ -72,7 +72,7 @@ impl Serve {
     pub fn config(&self) -> Config {
         let amqp = if self.amqp.is_empty() { vec![default_amqp()] } else { self.amqp.clone() };
         let shards = self.shards.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
-        Config { amqp, shards, data_dir: self.data_dir.clone() }
+        Config { amqp, shards, data_dir: self.data_dir.clone(), ..Config::default() }
     }
 }
 

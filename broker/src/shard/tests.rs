@@ -388,7 +388,7 @@ fn view() -> View {
 fn run(seed: u64, shards: usize, manners: Manners) {
     let runtime = Runtime::builder().shards(shards).simulated(seed).build().expect("valid");
     let main = move || {
-        let config = Config { amqp: Vec::new(), shards, data_dir: PathBuf::new() };
+        let config = Config { shards, data_dir: PathBuf::new(), ..Config::default() };
         boot::start_shards(&Arc::new(config)).expect("the shards start");
         let book = Shared::with_an_empty_book();
         let actors: Vec<_> = (0..3).flat_map(|_| runtime::shards()).collect();
@@ -441,7 +441,7 @@ fn every_consumer_sees_each_publishers_messages_in_order() {
 /// Runs on shard 0 of two.
 fn on_two_shards(main: impl FnOnce(Shared) + Send + 'static) {
     let main = move || {
-        let config = Config { amqp: Vec::new(), shards: 2, data_dir: PathBuf::new() };
+        let config = Config { shards: 2, data_dir: PathBuf::new(), ..Config::default() };
         boot::start_shards(&Arc::new(config)).expect("the shards start");
         main(Shared::with_an_empty_book());
         for shard in runtime::shards() {
