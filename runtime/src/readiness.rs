@@ -115,6 +115,8 @@ struct Source {
     ready: Cell<Ready>,
     reader: Cell<Option<Waiter>>,
     writer: Cell<Option<Waiter>>,
+    /// Waits for the peer to be gone.
+    closer: Cell<Option<Waiter>>,
 }
 
 impl Default for Ready {
@@ -124,6 +126,13 @@ impl Default for Ready {
 }
 
 impl Source {
+    #[cold]
+    fn on_closed(&self) {
+        if let Some(waiter) = self.closer.take() {
+            waiter.wake_and_drop();
+        }
+    }
+
     #[inline]
     fn waiter(&self, direction: Direction) -> &Cell<Option<Waiter>> {
         match direction {
@@ -170,6 +179,9 @@ impl Sources {
             && let Some(waiter) = source.writer.take()
         {
             waiter.wake_and_drop();
+        }
+        if ready.has(Ready::READ_CLOSED) {
+            source.on_closed();
         }
     }
 
@@ -357,17 +369,51 @@ impl Registration {
         Ok(())
     }
 
+    /// Whether the kernel has told that the peer will send nothing more, or that the connection failed.
+    pub(crate) fn is_read_closed(&self) -> bool {
+        self.source.ready.get().has(Ready::READ_CLOSED)
+    }
+
+    /// Parks until the peer will send nothing more, or the connection failed, whether or not bytes wait to be read.
+    pub(crate) fn wait_closed(&self, deadline: Option<Instant>) -> io::Result<()> {
+        current::with(|shard| {
+            if self.source.home != shard.sources.home.0 {
+                return Err(stranger());
+            }
+            while !self.is_read_closed() {
+                let parker = Parker::arm_on(shard).map_err(io::Error::from)?;
+                let _place = list_at(&self.source.closer, &parker)?;
+                parker.park_on(shard, Wait::Closed(self.source.fd), deadline).map_err(io::Error::from)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// As [`Registration::watch`], for the peer's end.
+    pub(crate) fn watch_closed(&self, waiter: Waiter) {
+        if !self.is_close_watched() {
+            self.source.closer.set(Some(waiter));
+        }
+    }
+
+    /// Takes back what [`Registration::watch_closed`] left for the wait of this ticket.
+    pub(crate) fn unwatch_closed(&self, ticket: u64) {
+        let place = &self.source.closer;
+        place.set(place.take().filter(|waiter| waiter.ticket() != ticket));
+    }
+
+    /// Whether a coroutine waits for the peer's end.
+    pub(crate) fn is_close_watched(&self) -> bool {
+        let waiter = self.source.closer.take();
+        let live = waiter.as_ref().is_some_and(Waiter::is_live);
+        self.source.closer.set(waiter);
+        live
+    }
+
     /// Leaves an armed wait with the descriptor until the answer is dropped.
     #[inline(always)]
     fn list(&self, direction: Direction, parker: &Parker) -> io::Result<ListedAt<'_>> {
-        let place = self.source.waiter(direction);
-        if let Some(other) = place.replace(Some(parker.waiter()))
-            && other.is_live()
-        {
-            place.set(Some(other));
-            return Err(busy());
-        }
-        Ok(ListedAt { place, ticket: parker.ticket() })
+        list_at(self.source.waiter(direction), parker)
     }
 
     /// Names the registration in events, and for whoever may outlive it.
@@ -424,6 +470,18 @@ impl Registration {
         }
         shard.charge_bytes(done);
     }
+}
+
+/// Leaves an armed wait at a place that has room for one.
+#[inline(always)] // on the hot path, as `Registration::wait_on`
+fn list_at<'a>(place: &'a Cell<Option<Waiter>>, parker: &Parker) -> io::Result<ListedAt<'a>> {
+    if let Some(other) = place.replace(Some(parker.waiter()))
+        && other.is_live()
+    {
+        place.set(Some(other));
+        return Err(busy());
+    }
+    Ok(ListedAt { place, ticket: parker.ticket() })
 }
 
 #[cold]

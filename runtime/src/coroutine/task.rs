@@ -52,6 +52,8 @@ pub enum Wait {
     Readable(i32),
     /// A descriptor to become writable.
     Writable(i32),
+    /// The other side of a connection to be gone.
+    Closed(i32),
     /// A moment in time.
     Sleep,
     /// Another coroutine's end.
@@ -85,6 +87,7 @@ impl Wait {
             self,
             Wait::Readable(_)
                 | Wait::Writable(_)
+                | Wait::Closed(_)
                 | Wait::SelectReady
                 | Wait::Offload
                 | Wait::Call(_)
@@ -100,6 +103,7 @@ impl std::fmt::Display for Wait {
             Wait::Turn => write!(f, "its turn"),
             Wait::Readable(fd) => write!(f, "descriptor {fd} to be readable"),
             Wait::Writable(fd) => write!(f, "descriptor {fd} to be writable"),
+            Wait::Closed(fd) => write!(f, "the peer of descriptor {fd} to be gone"),
             Wait::Sleep => write!(f, "time to pass"),
             Wait::Join => write!(f, "a coroutine to end"),
             Wait::Scope => write!(f, "the children of its scope to end"),

@@ -65,6 +65,24 @@ macro_rules! byte_stream {
                 self.socket.wait_writable()
             }
 
+            /// Parks until the peer is gone: it has ended its sending side (perhaps the whole connection), or the connection
+            /// has failed. For whoever does not read from it meanwhile, and so would not notice; bytes that came before may
+            /// still wait to be read. One coroutine may wait for this while others read and write.
+            ///
+            /// A kill or an expired `timeout` strikes here, as at any wait; there is no timeout of its own.
+            ///
+            /// # Errors
+            /// Another coroutine waits for the same; a destructor calls it while its stack unwinds.
+            pub fn wait_peer_closed(&self) -> io::Result<()> {
+                self.registration().wait_closed(None)
+            }
+
+            /// Whether the peer is gone, as far as the kernel has told this shard by now: see
+            /// [`wait_peer_closed`](Self::wait_peer_closed). It costs nothing.
+            pub fn peer_closed(&self) -> bool {
+                self.registration().is_read_closed()
+            }
+
             /// Reads into a buffer of 64 KiB that the shard lends for as long as `f` runs, so that an idle connection owns no
             /// buffer. `f` gets an empty slice at the end of the stream, and may wait.
             ///

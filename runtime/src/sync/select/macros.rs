@@ -13,6 +13,7 @@
 /// | `event(event) =>` | the event is set | |
 /// | `readable(socket) =>` | a read (or an accept) would not wait | |
 /// | `writable(socket) =>` | a write would not wait | |
+/// | `peer_closed(socket) =>` | the peer is gone, whether or not bytes wait to be read | |
 /// | `after(duration) =>` | the time has passed | |
 /// | `default =>` | nothing else can go on: then the macro does not wait at all | |
 ///
@@ -92,6 +93,7 @@ macro_rules! __select {
     (@add $select:ident event ($event:expr)) => { $select.event(&$event) };
     (@add $select:ident readable ($socket:expr)) => { $select.readable(&$socket) };
     (@add $select:ident writable ($socket:expr)) => { $select.writable(&$socket) };
+    (@add $select:ident peer_closed ($socket:expr)) => { $select.peer_closed(&$socket) };
     (@add $select:ident after ($limit:expr)) => { $select.timeout($limit) };
 
     (@wait $select:ident []) => { ::core::option::Option::Some($select.wait()) };

@@ -26,7 +26,7 @@ use crate::time;
 
 pub use watch::Descriptor;
 pub(crate) use watch::Watch;
-use watch::WatchedDescriptor;
+use watch::{Awaited, WatchedDescriptor};
 
 /// Waits for whichever of several things comes first.
 ///
@@ -95,12 +95,18 @@ impl<'a> Select<'a> {
     /// Waits for a socket to have bytes, a connection, its end or an error. The branch is also ready when another
     /// coroutine waits to read from it: the read tells.
     pub fn readable(&mut self, descriptor: &'a impl Descriptor) -> usize {
-        self.add(Branch::Descriptor(WatchedDescriptor::new(descriptor, Direction::Read)))
+        self.add(Branch::Descriptor(WatchedDescriptor::new(descriptor, Awaited::Transfer(Direction::Read))))
     }
 
     /// Waits for a socket to take bytes; as [`Select::readable`] otherwise.
     pub fn writable(&mut self, descriptor: &'a impl Descriptor) -> usize {
-        self.add(Branch::Descriptor(WatchedDescriptor::new(descriptor, Direction::Write)))
+        self.add(Branch::Descriptor(WatchedDescriptor::new(descriptor, Awaited::Transfer(Direction::Write))))
+    }
+
+    /// Waits for the peer of a connection to be gone, whether or not bytes wait to be read: see
+    /// [`TcpStream::wait_peer_closed`](crate::net::TcpStream::wait_peer_closed).
+    pub fn peer_closed(&mut self, descriptor: &'a impl Descriptor) -> usize {
+        self.add(Branch::Descriptor(WatchedDescriptor::new(descriptor, Awaited::PeerClosed)))
     }
 
     /// Waits for time to pass, counted from now.

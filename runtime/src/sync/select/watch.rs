@@ -87,44 +87,63 @@ impl<F: AsFd> sealed::Registered for Readiness<F> {
 
 impl<F: AsFd> Descriptor for Readiness<F> {}
 
-/// One direction of a descriptor, as a branch.
+/// What of a descriptor is waited for.
+#[derive(Clone, Copy)]
+pub(super) enum Awaited {
+    /// A transfer this way would not block.
+    Transfer(Direction),
+    /// The peer is gone.
+    PeerClosed,
+}
+
+/// What a descriptor is to become, as a branch.
 pub(super) struct WatchedDescriptor<'a> {
     fd: BorrowedFd<'a>,
     registration: &'a Registration,
-    direction: Direction,
+    awaited: Awaited,
     foreign: bool,
 }
 
 impl<'a> WatchedDescriptor<'a> {
-    pub(super) fn new<D: Descriptor>(descriptor: &'a D, direction: Direction) -> WatchedDescriptor<'a> {
+    pub(super) fn new<D: Descriptor>(descriptor: &'a D, awaited: Awaited) -> WatchedDescriptor<'a> {
         let (fd, registration) = (descriptor.fd(), descriptor.registration());
-        WatchedDescriptor { fd, registration, direction, foreign: D::FOREIGN }
+        WatchedDescriptor { fd, registration, awaited, foreign: D::FOREIGN }
     }
 
     /// Asks the kernel where the flag says "perhaps": a fresh socket counts as ready until somebody tries. Another
     /// waiter, and an error of the question itself, count as ready: the call to come will tell.
     pub(super) fn is_ready(&self) -> bool {
-        if self.registration.is_watched(self.direction) {
+        let direction = match self.awaited {
+            Awaited::Transfer(direction) => direction,
+            Awaited::PeerClosed => return self.registration.is_read_closed(),
+        };
+        if self.registration.is_watched(direction) {
             return true;
         }
-        if !self.foreign && !self.registration.is_ready(self.direction) {
+        if !self.foreign && !self.registration.is_ready(direction) {
             return false;
         }
-        let flag = self.direction.flag();
+        let flag = direction.flag();
         let ready = poll_now(self.fd, flag).map_or(true, |ready| ready.has(flag));
         match ready {
-            true => self.registration.note_ready(self.direction),
-            false => self.registration.clear(self.direction),
+            true => self.registration.note_ready(direction),
+            false => self.registration.clear(direction),
         }
         ready
     }
 
     pub(super) fn list(&self, waiter: Waiter) {
         // The place is taken only if the same descriptor stands in two branches: then the first one is told.
-        self.registration.watch(self.direction, waiter);
+        match self.awaited {
+            Awaited::Transfer(direction) => drop(self.registration.watch(direction, waiter)),
+            Awaited::PeerClosed => self.registration.watch_closed(waiter),
+        }
     }
 
     pub(super) fn unlist(&self, ticket: u64) {
-        self.registration.unwatch(self.direction, ticket);
+        match self.awaited {
+            Awaited::Transfer(direction) => self.registration.unwatch(direction, ticket),
+            Awaited::PeerClosed => self.registration.unwatch_closed(ticket),
+        }
     }
 }
