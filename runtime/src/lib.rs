@@ -62,6 +62,7 @@ pub(crate) mod runtime;
 pub mod selectors;
 pub(crate) mod shard;
 pub mod signal;
+pub mod sim;
 pub mod sync;
 pub(crate) mod sys;
 pub mod time;

@@ -5,14 +5,16 @@
 //! It is an enum and not a trait object: the real path costs one predictable branch.
 
 pub(crate) mod os;
+#[allow(dead_code, reason = "the network and the disk, which use it, come next")]
 pub(crate) mod sim;
 
 use std::io;
 use std::os::fd::RawFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use os::OsDriver;
-use sim::SimDriver;
+use sim::{SimDriver, World};
 
 use crate::readiness::{Ready, Token};
 
@@ -71,6 +73,14 @@ impl Driver {
 
     pub(crate) fn is_simulated(&self) -> bool {
         matches!(self, Driver::Sim(_))
+    }
+
+    /// The simulated world, if this is one.
+    pub(crate) fn world(&self) -> Option<&Rc<World>> {
+        match self {
+            Driver::Os(_) => None,
+            Driver::Sim(driver) => Some(driver.world()),
+        }
     }
 }
 

@@ -1,0 +1,186 @@
+//! The simulated machine: what its shards share (they all run on one thread), and one shard's view of it.
+//!
+//! Each part is a file of its own: the clock, randomness in streams, the trace, the list of faults that fired, the network.
+//! They meet in [`World`] only.
+
+pub(crate) mod clock;
+pub(crate) mod fault;
+pub(crate) mod random;
+pub(crate) mod trace;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use clock::Clock;
+use fault::Faults;
+use random::{Random, Stream};
+use trace::Trace;
+
+/// What the shards of one simulation share.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    pub(crate) trace: Trace,
+    pub(crate) faults: Rc<Faults>,
+    random: Random,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Rc<World> {
+        let faults = SESSION.with_borrow(Clone::clone).unwrap_or_default();
+        Rc::new(World { clock: Clock::new(), trace: Trace::default(), faults, random: Random::new(seed) })
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Moves the clock forward to `at`; never back.
+    pub(crate) fn advance_to(&self, at: Instant) {
+        self.clock.advance_to(at);
+        self.note("clock", 0, 0);
+    }
+
+    /// Notes an event in the trace, with the virtual time. The numbers must be the same in every run of the seed.
+    pub(crate) fn note(&self, what: &'static str, a: u64, b: u64) {
+        self.trace.note(self.clock.elapsed(), what, a, b);
+    }
+
+    /// 64 random bits.
+    pub(crate) fn draw(&self, stream: Stream) -> u64 {
+        let drawn = self.random.draw(stream);
+        self.note("draw", stream as u64, drawn);
+        drawn
+    }
+
+    /// A number from 0 to `bound - 1`; 0 for a bound of 0.
+    pub(crate) fn below(&self, stream: Stream, bound: u64) -> u64 {
+        ((u128::from(self.draw(stream)) * u128::from(bound)) >> 64) as u64
+    }
+
+    /// True with this probability; draws nothing for 0.
+    pub(crate) fn chance(&self, stream: Stream, probability: f64) -> bool {
+        probability > 0.0 && ((self.draw(stream) >> 11) as f64 / (1u64 << 53) as f64) < probability
+    }
+
+    /// A duration between the two, both included; draws nothing if they are the same.
+    pub(crate) fn between(&self, stream: Stream, least: Duration, most: Duration) -> Duration {
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        match nanos(most).saturating_sub(nanos(least)) {
+            0 => least,
+            span => least + Duration::from_nanos(self.below(stream, span.saturating_add(1))),
+        }
+    }
+
+    /// Numbers a fault that the seed wants to fire now, and says whether it does: a runner that looks for the few faults that
+    /// matter has some of them left out.
+    pub(crate) fn fault_fires(&self, what: impl Into<String>) -> bool {
+        let fires = self.faults.fires(self.clock.elapsed(), what.into());
+        self.note("fault", u64::from(fires), 0);
+        fires
+    }
+}
+
+thread_local! {
+    /// The list of faults of the test body that runs on this thread.
+    static SESSION: RefCell<Option<Rc<Faults>>> = const { RefCell::new(None) };
+    /// The trace of the last simulation that ended on this thread.
+    static LAST_HASH: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Runs `f` with one list of faults for all its simulations.
+pub(crate) fn with_faults<T>(faults: Rc<Faults>, f: impl FnOnce() -> T) -> T {
+    struct Restore(Option<Rc<Faults>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            SESSION.set(self.0.take());
+        }
+    }
+    let _restore = Restore(SESSION.replace(Some(faults)));
+    f()
+}
+
+/// The hash of the last simulation that ended on this thread; zero if there was none.
+pub(crate) fn last_hash() -> u64 {
+    LAST_HASH.get()
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        LAST_HASH.set(self.trace.hash());
+    }
+}
+
+/// One shard's view of the simulated world.
+#[derive(Debug)]
+pub(crate) struct SimDriver {
+    world: Rc<World>,
+}
+
+impl SimDriver {
+    pub(crate) fn new(world: Rc<World>) -> SimDriver {
+        SimDriver { world }
+    }
+
+    pub(crate) fn world(&self) -> &Rc<World> {
+        &self.world
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.world.now()
+    }
+
+    pub(crate) fn system_now(&self) -> SystemTime {
+        self.world.clock.system_now()
+    }
+
+    pub(crate) fn random(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.world.draw(Stream::Program).to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_bytes_again_and_another_seed_others() {
+        let bytes = |seed| {
+            let driver = SimDriver::new(World::new(seed));
+            let mut bytes = [0u8; 27];
+            driver.random(&mut bytes);
+            bytes
+        };
+        assert_eq!(bytes(1), bytes(1));
+        assert_ne!(bytes(1), bytes(2));
+    }
+
+    #[test]
+    fn draws_stay_in_their_range() {
+        let world = World::new(5);
+        for bound in [1, 2, 3, 1000] {
+            assert!((0..1000).all(|_| world.below(Stream::Network, bound) < bound));
+        }
+        assert_eq!(world.below(Stream::Network, 0), 0);
+        let hits = (0..10_000).filter(|_| world.chance(Stream::Network, 0.25)).count();
+        assert!((2_000..3_000).contains(&hits), "{hits}");
+        assert!(world.chance(Stream::Network, 1.0) && !world.chance(Stream::Network, 0.0));
+        let (one, two) = (Duration::from_millis(1), Duration::from_millis(2));
+        assert!((0..100).all(|_| (one..=two).contains(&world.between(Stream::Network, one, two))));
+    }
+
+    #[test]
+    fn a_simulation_leaves_its_hash_behind() {
+        let hash = |seed| {
+            let world = World::new(seed);
+            world.draw(Stream::Disk);
+            drop(world);
+            last_hash()
+        };
+        assert_eq!(hash(1), hash(1));
+        assert_ne!(hash(1), hash(2));
+    }
+}
