@@ -1,0 +1,13 @@
+//! The broker's management: HTTP API, metrics and web pages.
+//!
+//! ```text
+//!   socket -> http (bytes <-> requests) -> router (table) -> api (one file a group of paths) -> port (what the broker answers)
+//!                                                             |                                   ^
+//!                                                             +-> stats (rings of samples) -------+
+//! ```
+//!
+//! The broker is behind the trait [`port::Broker`]: snapshots and commands. This crate alone knows JSON shapes, and knows
+//! neither AMQP's wire nor shards. Handlers are plain functions from a request to a response; they may wait, since
+//! the broker's answers may come from other shards.
+
+pub mod http;
