@@ -1,6 +1,6 @@
 //! Files, through the thread pool.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, ErrorKind, IoSlice, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -94,6 +94,7 @@ fn at_offsets_and_at_the_position() {
         assert_eq!(file.read_at(&mut four, 8).unwrap(), 2);
         assert_eq!(file.read_exact_at(&mut four, 8).unwrap_err().kind(), ErrorKind::UnexpectedEof);
         assert_eq!(file.read_owned_at(3, 7).unwrap(), b"78z");
+        file.write_all_vectored_at(&mut [IoSlice::new(b"3"), IoSlice::new(b""), IoSlice::new(b"45")], 4).unwrap();
 
         file.write_all(b"XY").unwrap();
         assert_eq!(file.stream_position().unwrap(), 2);
@@ -103,7 +104,7 @@ fn at_offsets_and_at_the_position() {
         file.rewind().unwrap();
         let mut all = String::new();
         file.read_to_string(&mut all).unwrap();
-        assert_eq!(all, "XYab45678z");
+        assert_eq!(all, "XYab34578z");
 
         file.set_len(3).unwrap();
         file.sync_all().unwrap();
@@ -141,6 +142,46 @@ fn a_lock_excludes_others() {
         assert!(matches!(other.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
         drop(lock);
         other.try_lock().unwrap();
+    });
+}
+
+#[test]
+fn a_held_lock_file_says_who_has_it() {
+    with_place("held", |place| {
+        let lock = fs::lock(place.at("LOCK")).unwrap();
+        let error = fs::lock(place.at("LOCK")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        let text = format!("{} is locked by process {}", place.at("LOCK").display(), std::process::id());
+        assert_eq!(error.to_string(), text);
+        drop(lock);
+        fs::lock(place.at("LOCK")).unwrap();
+    });
+}
+
+#[test]
+fn space_is_set_aside_and_zeroed() {
+    with_place("space", |place| {
+        let file = File::create_new(place.at("file")).unwrap();
+        file.allocate(0, 1 << 20).unwrap();
+        file.write_all_at(b"abcdef", 0).unwrap();
+        file.write_zeros_at(600_000, 2).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 1 << 20);
+        assert_eq!(file.read_owned_at(3, 0).unwrap(), b"ab\0");
+        assert!(file.metadata().unwrap().allocated() >= 600_000);
+        let space = fs::space(&place.0).unwrap();
+        assert!(space.free > 0 && space.free <= space.total, "{space}");
+        assert!(file.allocate(0, u64::MAX).is_err());
+    });
+}
+
+#[test]
+fn private_directories() {
+    with_place("private", |place| {
+        fs::create_dir_all_mode(place.at("x/y"), 0o700).unwrap();
+        fs::create_dir_all_mode(place.at("x/y"), 0o755).unwrap(); // is there: keeps its own
+        for dir in ["x", "x/y"] {
+            assert_eq!(fs::metadata(place.at(dir)).unwrap().permissions().mode() & 0o777, 0o700);
+        }
     });
 }
 

@@ -1,24 +1,27 @@
 //! An open file.
 
 use std::fmt;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Metadata, OpenOptions, Permissions};
+use super::{Metadata, OpenOptions, Permissions, is_on_shard, where_it_may_block};
 use crate::descriptors;
-use crate::offload::offload_io;
+use crate::sys;
 
 /// Bytes that one read or write moves at most, so that the copy it makes is bounded; callers of `read` and `write` must
 /// reckon with less than they asked for anyway.
 const COPY_MAX: usize = 1024 * 1024;
 
+/// Zeros that [`File::write_zeros_at`] writes at once.
+const ZEROS_CHUNK: usize = 256 * 1024;
+
 /// An open file. See [`std::fs::File`], whose methods these are, except that waiting parks the coroutine.
 ///
-/// It may be shared within its shard; reads and writes without an offset then share one position, and two coroutines
-/// that write at the same time are served in any order.
+/// A clone is the same open file, and it may go to any shard or thread: reads and writes without an offset then share one
+/// position, and two that write at the same time are served in any order.
 ///
 /// ```
 /// use leveret_runtime::fs::{self, File};
@@ -31,6 +34,7 @@ const COPY_MAX: usize = 1024 * 1024;
 /// fs::remove_file(&path).unwrap();
 /// # }).unwrap();
 /// ```
+#[derive(Clone)]
 pub struct File {
     inner: Arc<std::fs::File>,
 }
@@ -70,10 +74,9 @@ impl File {
         File { inner: Arc::new(file) }
     }
 
-    /// Runs `f` with the std file on the thread pool: several steps for the price of one.
+    /// Runs `f` with the file where it may block: several steps for the price of one.
     ///
     /// ```
-    /// use std::os::unix::fs::FileExt;
     /// # leveret_runtime::run(|| {
     /// # let path = std::env::temp_dir().join(format!("leveret-doc-blocking-{}", std::process::id()));
     /// let file = leveret_runtime::fs::File::create(&path).unwrap();
@@ -89,10 +92,10 @@ impl File {
     /// Those of `f`; [`Unwinding`](crate::Unwinding) in a destructor while the stack unwinds.
     pub fn blocking<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
+        f: impl FnOnce(&File) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let file = self.inner.clone();
-        offload_io(move || f(&file))
+        let file = self.clone();
+        where_it_may_block(move || f(&file))
     }
 
     /// Reads up to `buffer.len()` bytes (and 1 MiB) at `offset`.
@@ -125,7 +128,7 @@ impl File {
     /// # Errors
     /// As [`File::read_exact_at`].
     pub fn read_owned_at(&self, count: usize, offset: u64) -> io::Result<Vec<u8>> {
-        self.blocking(move |file| {
+        self.with_std(move |file| {
             let mut bytes = vec![0; count];
             file.read_exact_at(&mut bytes, offset)?;
             Ok(bytes)
@@ -137,8 +140,11 @@ impl File {
     /// # Errors
     /// The system's.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        if !is_on_shard() {
+            return self.inner.write_at(bytes, offset);
+        }
         let bytes = head(bytes).to_vec();
-        self.blocking(move |file| file.write_at(&bytes, offset))
+        self.with_std(move |file| file.write_at(&bytes, offset))
     }
 
     /// Writes all of `bytes` at `offset`.
@@ -146,8 +152,41 @@ impl File {
     /// # Errors
     /// The system's; a part may have been written.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if !is_on_shard() {
+            return self.inner.write_all_at(bytes, offset);
+        }
         let bytes = bytes.to_vec();
-        self.blocking(move |file| file.write_all_at(&bytes, offset))
+        self.with_std(move |file| file.write_all_at(&bytes, offset))
+    }
+
+    /// Writes all of the slices, one behind the other, at `offset`. The slices are used up: what they are afterwards is not
+    /// said. On a shard they are copied; on a thread of its own nothing is.
+    ///
+    /// # Errors
+    /// As [`File::write_all_at`].
+    pub fn write_all_vectored_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        if !is_on_shard() {
+            return sys::file::write_all_vectored_at(&self.inner, slices, offset);
+        }
+        let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<_>>();
+        self.with_std(move |file| file.write_all_at(&bytes, offset))
+    }
+
+    /// Writes `size` zeros at `offset`, truly: the blocks are there afterwards, and writing over them needs no room and no
+    /// change of the file system's own records. A synced write is four times as quick there as at the end of a growing file.
+    ///
+    /// # Errors
+    /// As [`File::write_all_at`].
+    pub fn write_zeros_at(&self, size: u64, offset: u64) -> io::Result<()> {
+        self.with_std(move |file| write_zeros(size, |zeros, at| file.write_all_at(zeros, offset + at)))
+    }
+
+    /// Has the file system set blocks aside for the range; the file grows to its end, and what was not written reads as zeros.
+    ///
+    /// # Errors
+    /// `StorageFull` if there is no room; the system's.
+    pub fn allocate(&self, offset: u64, size: u64) -> io::Result<()> {
+        self.with_std(move |file| sys::file::allocate(file, offset, size))
     }
 
     /// Writes all of `bytes` at `offset` without a copy, and gives the buffer back for the next time.
@@ -155,7 +194,7 @@ impl File {
     /// # Errors
     /// As [`File::write_all_at`].
     pub fn write_owned_at(&self, bytes: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
-        self.blocking(move |file| file.write_all_at(&bytes, offset).map(|()| bytes))
+        self.with_std(move |file| file.write_all_at(&bytes, offset).map(|()| bytes))
     }
 
     /// Makes contents and metadata durable.
@@ -163,7 +202,7 @@ impl File {
     /// # Errors
     /// The system's. A failed sync cannot be repeated: the kernel may have forgotten what it could not write.
     pub fn sync_all(&self) -> io::Result<()> {
-        self.blocking(|file| file.sync_all())
+        self.with_std(|file| file.sync_all())
     }
 
     /// Makes contents durable, and of the metadata what is needed to find them.
@@ -171,7 +210,7 @@ impl File {
     /// # Errors
     /// As [`File::sync_all`].
     pub fn sync_data(&self) -> io::Result<()> {
-        self.blocking(|file| file.sync_data())
+        self.with_std(|file| file.sync_data())
     }
 
     /// Cuts the file, or extends it by zeros.
@@ -179,7 +218,7 @@ impl File {
     /// # Errors
     /// The system's.
     pub fn set_len(&self, size: u64) -> io::Result<()> {
-        self.blocking(move |file| file.set_len(size))
+        self.with_std(move |file| file.set_len(size))
     }
 
     /// Size, kind, times and permissions.
@@ -187,7 +226,7 @@ impl File {
     /// # Errors
     /// The system's.
     pub fn metadata(&self) -> io::Result<Metadata> {
-        self.blocking(|file| file.metadata())
+        self.with_std(|file| Metadata::from_std(&file.metadata()?))
     }
 
     /// Changes the permissions.
@@ -195,7 +234,7 @@ impl File {
     /// # Errors
     /// The system's.
     pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
-        self.blocking(move |file| file.set_permissions(permissions))
+        self.with_std(move |file| file.set_permissions(permissions))
     }
 
     /// Locks the file for this process alone, if nobody has (`flock`); it is released when the file is closed. Never waits.
@@ -206,13 +245,24 @@ impl File {
         self.inner.try_lock()
     }
 
+    fn with_std<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let file = self.clone();
+        where_it_may_block(move || f(&file.inner))
+    }
+
     fn read_copy(
         &self,
         buffer: &mut [u8],
         read: impl FnOnce(&std::fs::File, &mut [u8]) -> io::Result<usize> + Send + 'static,
     ) -> io::Result<usize> {
+        if !is_on_shard() {
+            return read(&self.inner, buffer);
+        }
         let mut bytes = vec![0; buffer.len().min(COPY_MAX)];
-        let bytes = self.blocking(move |file| {
+        let bytes = self.with_std(move |file| {
             let count = read(file, &mut bytes)?;
             bytes.truncate(count);
             Ok(bytes)
@@ -220,6 +270,18 @@ impl File {
         buffer[..bytes.len()].copy_from_slice(&bytes);
         Ok(bytes.len())
     }
+}
+
+/// Gives zeros and their place to `write`, piece by piece.
+fn write_zeros(size: u64, mut write: impl FnMut(&[u8], u64) -> io::Result<()>) -> io::Result<()> {
+    let zeros = vec![0; ZEROS_CHUNK.min(size as usize)];
+    let mut at = 0;
+    while at < size {
+        let count = zeros.len().min((size - at) as usize);
+        write(&zeros[..count], at)?;
+        at += count as u64;
+    }
+    Ok(())
 }
 
 fn head(bytes: &[u8]) -> &[u8] {
@@ -232,7 +294,7 @@ impl Read for &File {
     }
 
     fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let mut rest = self.blocking(|mut file| {
+        let mut rest = self.with_std(|mut file| {
             let mut rest = Vec::new();
             file.read_to_end(&mut rest).map(|_| rest)
         })?;
@@ -245,12 +307,12 @@ impl Read for &File {
 impl Write for &File {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let bytes = head(bytes).to_vec();
-        self.blocking(move |mut file| file.write(&bytes))
+        self.with_std(move |mut file| file.write(&bytes))
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let bytes = bytes.to_vec();
-        self.blocking(move |mut file| file.write_all(&bytes))
+        self.with_std(move |mut file| file.write_all(&bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,24 +1,36 @@
 //! Files, with std's names. Linux cannot wait for a regular file as for a socket: a call blocks until the disk has
-//! answered. So each call here runs on the thread pool while the caller is parked.
+//! answered. So each call of a coroutine runs on the thread pool while the caller is parked.
 //!
 //! What that costs: two switches of threads, 10 to 30 us a call, whatever its size. Few big calls are cheap, many small
-//! ones are not: read whole files, or through a `BufReader`; do several steps at once with [`File::blocking`].
+//! ones are not: read whole files, or through a `BufReader`; do several steps at once with [`File::blocking`]; give what
+//! writes all the time, such as a log, a thread of its own with a [`Lane`](crate::lane::Lane). On a thread that is not a
+//! shard (a lane's, the pool's, a foreign library's) the same calls block, without a detour and without a copy.
 //!
 //! Buffers are copied, or owned by the call: if the caller is killed or timed out, the thread finishes its call on memory
 //! that nobody else has, and the outcome is dropped. Such a write may still reach the file. A call made by a destructor
 //! while its stack unwinds fails. On the simulated driver the calls run in place, on the real file system.
+//!
+//! A library that holds a lock of its own across its reads and writes (a database) must be used by one coroutine of a shard
+//! at a time: a second one would block the thread on that lock, and the first could never give it back. Give it a
+//! [`Worker`](crate::lane::Worker), or put it behind [`sync::Mutex`](crate::sync::Mutex).
 
 mod file;
+mod lock;
+mod metadata;
 mod open;
 
-use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-pub use std::fs::{FileType, Metadata, Permissions};
+pub use std::fs::Permissions;
 
 pub use file::File;
+pub use lock::lock;
+pub use metadata::{DirEntry, FileType, Metadata, Space};
 pub use open::OpenOptions;
+
+use crate::coroutine::current;
 
 use crate::offload::offload_io;
 
@@ -88,6 +100,15 @@ pub fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
     on_path("make the directory", path, |path| std::fs::create_dir(path))
 }
 
+/// Makes a directory and those above it, as far as they are missing, with these permissions less the process's umask; a
+/// directory that was there keeps its own. `0o700` keeps others out.
+///
+/// # Errors
+/// As [`read`].
+pub fn create_dir_all_mode(path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
+    on_path("make the directory", path, move |path| std::fs::DirBuilder::new().recursive(true).mode(mode).create(path))
+}
+
 /// Makes a directory and those above it, as far as they are missing.
 ///
 /// # Errors
@@ -125,7 +146,7 @@ pub fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// As [`read`].
 pub fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
-    on_path("look at", path, |path| std::fs::metadata(path))
+    on_path("look at", path, |path| Metadata::from_std(&std::fs::metadata(path)?))
 }
 
 /// As [`metadata`], of a link itself.
@@ -133,7 +154,7 @@ pub fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 /// # Errors
 /// As [`read`].
 pub fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
-    on_path("look at", path, |path| std::fs::symlink_metadata(path))
+    on_path("look at", path, |path| Metadata::from_std(&std::fs::symlink_metadata(path)?))
 }
 
 /// Whether something is there.
@@ -167,52 +188,85 @@ pub fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -> io::
 /// As [`read`].
 pub fn read_dir(path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
     on_path("list", path, |path| {
-        let entries = std::fs::read_dir(path)?.map(|entry| DirEntry::of(&entry?));
-        let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let entry = |entry: std::fs::DirEntry| Ok(DirEntry::new(path, entry.file_name(), entry.file_type()?.into()));
+        let mut entries = std::fs::read_dir(path)?.map(|found| entry(found?)).collect::<io::Result<Vec<_>>>()?;
+        entries.sort_by(|a, b| a.file_name().cmp(b.file_name()));
         Ok(entries)
     })
 }
 
-/// One name in a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DirEntry {
-    path: PathBuf,
-    file_name: OsString,
-    file_type: FileType,
+/// The room of the file system that `path` lies on.
+///
+/// # Errors
+/// As [`read`].
+pub fn space(path: impl AsRef<Path>) -> io::Result<Space> {
+    on_path("ask for the room at", path, |path| {
+        let (total, free) = crate::sys::file::space(path)?;
+        Ok(Space { total, free })
+    })
 }
 
-impl DirEntry {
-    fn of(entry: &std::fs::DirEntry) -> io::Result<DirEntry> {
-        Ok(DirEntry { path: entry.path(), file_name: entry.file_name(), file_type: entry.file_type()? })
-    }
-
-    /// The directory's path with the name.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The name alone.
-    pub fn file_name(&self) -> &OsStr {
-        &self.file_name
-    }
-
-    /// File, directory or link.
-    pub fn file_type(&self) -> FileType {
-        self.file_type
-    }
-}
-
-/// Runs `f` on the pool with a copy of the path, and puts the path into its error.
+/// Runs `f` with a copy of the path where it may block, and puts the path into its error.
 pub(super) fn on_path<T: Send + 'static>(
     doing: &'static str,
     path: impl AsRef<Path>,
     f: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let path = path.as_ref().to_owned();
-    offload_io(move || f(&path).map_err(|error| explain(doing, &path, &error)))
+    where_it_may_block(move || f(&path).map_err(|error| explain(doing, &path, &error)))
+}
+
+/// Runs `f` on the pool, or here if this is not a shard's thread.
+pub(super) fn where_it_may_block<T: Send + 'static>(
+    f: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    match is_on_shard() {
+        true => offload_io(f),
+        false => f(),
+    }
+}
+
+/// Whether this is a shard's thread, which must not block.
+pub(super) fn is_on_shard() -> bool {
+    current::try_with(|_| ()).is_some()
 }
 
 fn explain(doing: &str, path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot {doing} {}: {error}", path.display()))
+    let advice = match error.raw_os_error() {
+        Some(libc::EMFILE) => " (the process's limit: raise it with `ulimit -n`, or LimitNOFILE= of its systemd unit)",
+        Some(libc::ENFILE) => " (the system's limit: raise fs.file-max)",
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("cannot {doing} {}: {error}{advice}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn errors_say_what_where_and_what_to_do() {
+        let check = |errno: i32, expected: &str| {
+            let text = explain("open", Path::new("/x"), &io::Error::from_raw_os_error(errno)).to_string();
+            assert!(text.starts_with("cannot open /x: ") && text.contains(expected), "{text}");
+        };
+        check(libc::ENOENT, "No such file");
+        check(libc::EMFILE, "LimitNOFILE");
+        check(libc::ENFILE, "fs.file-max");
+    }
+
+    #[test]
+    fn calls_work_on_threads_that_are_no_shard() {
+        let dir = std::env::temp_dir().join(format!("leveret-fs-plain-{}", std::process::id()));
+        create_dir_all_mode(&dir, 0o700).unwrap();
+        assert_eq!(metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+        let file = File::create_new(dir.join("file")).unwrap();
+        file.write_all_at(b"text", 2).unwrap();
+        let mut back = [0; 6];
+        file.read_exact_at(&mut back, 0).unwrap();
+        assert_eq!(&back, b"\0\0text");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod epoll;
+pub(crate) mod file;
 pub(crate) mod interrupt;
 pub(crate) mod limits;
 pub(crate) mod memory;
