@@ -70,12 +70,14 @@ pub(crate) mod watchdog;
 
 pub use cancel::{Elapsed, timeout};
 pub use coroutine::generator::{Generator, GeneratorState, Yielder};
-pub use coroutine::join::{JoinError, JoinHandle, join_all};
+pub use coroutine::group::{Group, Imap, ImapUnordered, Pool};
+pub use coroutine::join::{JoinError, JoinHandle, join_all, kill_all};
+pub use coroutine::join_set::{AsCompleted, JoinSet, as_completed};
 pub use coroutine::park::Unwinding;
 pub use coroutine::scope::{Scope, ScopedJoinHandle, scope};
 pub use coroutine::symmetric::Greenlet;
 pub use coroutine::task::{State, Wait};
-pub use coroutine::{Builder, current_name, spawn, yield_now};
+pub use coroutine::{Builder, current_name, spawn, spawn_after, yield_now};
 pub use diagnostics::{CoroutineInfo, Deadlock, coroutines, dump};
 pub use metrics::{Stats, stats};
 pub use offload::offload;

@@ -7,6 +7,7 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::join_set::Follower;
 use super::park::{self, Killed, RemoteKill, WaitError, WaitQueue, Waiter};
 use super::task::{State, Task, Wait};
 use crate::sync::select::Watch;
@@ -69,11 +70,18 @@ pub(crate) struct JoinState<T> {
     outcome: RefCell<Option<Result<T, JoinError>>>,
     done: Cell<bool>,
     waiters: WaitQueue,
+    /// The set that is told of the end, if the coroutine is in one.
+    follower: Cell<Option<Follower>>,
 }
 
 impl<T> JoinState<T> {
     pub(crate) fn new() -> Rc<JoinState<T>> {
-        Rc::new(JoinState { outcome: RefCell::new(None), done: Cell::new(false), waiters: WaitQueue::new() })
+        Rc::new(JoinState {
+            outcome: RefCell::new(None),
+            done: Cell::new(false),
+            waiters: WaitQueue::new(),
+            follower: Cell::new(None),
+        })
     }
 
     /// Stores the outcome and wakes the joiners. A panic that nobody can join is logged with the coroutine's name.
@@ -86,6 +94,9 @@ impl<T> JoinState<T> {
         *self.outcome.borrow_mut() = Some(outcome);
         self.done.set(true);
         self.waiters.wake_all();
+        if let Some(follower) = self.follower.take() {
+            follower.tell();
+        }
     }
 }
 
@@ -142,6 +153,14 @@ impl<T> JoinHandle<T> {
             self.state.waiters.wait(Wait::Join, deadline)?;
         }
         Ok(())
+    }
+
+    /// Tells `follower` of the end, at once if that is past. A coroutine has one follower at a time.
+    pub(crate) fn follow(&self, follower: Follower) {
+        match self.state.done.get() {
+            true => follower.tell(),
+            false => self.state.follower.set(Some(follower)),
+        }
     }
 
     /// The outcome of a coroutine that has ended.
@@ -202,4 +221,19 @@ impl<T> fmt::Debug for JoinHandle<T> {
 pub fn join_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<Result<T, JoinError>> {
     let handles: Vec<_> = handles.into_iter().collect(); // a lazy iterator that spawns must have spawned all before we wait
     handles.into_iter().map(JoinHandle::join).collect()
+}
+
+/// Kills all of them, as [`JoinHandle::kill`] does, without waiting for their ends; [`join_all`] waits.
+///
+/// ```
+/// use leveret_runtime::{join_all, kill_all, sleep, spawn};
+/// use std::time::Duration;
+/// # leveret_runtime::run(|| {
+/// let sleepers: Vec<_> = (0..3).map(|_| spawn(|| sleep(Duration::from_secs(3600)))).collect();
+/// kill_all(&sleepers);
+/// assert!(join_all(sleepers).iter().all(|ended| ended.is_err()));
+/// # }).unwrap();
+/// ```
+pub fn kill_all<'a, T: 'a>(handles: impl IntoIterator<Item = &'a JoinHandle<T>>) {
+    handles.into_iter().for_each(JoinHandle::kill);
 }

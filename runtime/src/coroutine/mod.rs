@@ -7,7 +7,9 @@
 
 pub(crate) mod current;
 pub(crate) mod generator;
+pub(crate) mod group;
 pub(crate) mod join;
+pub(crate) mod join_set;
 pub(crate) mod nest;
 pub(crate) mod park;
 pub(crate) mod scope;
@@ -23,6 +25,8 @@ use corosensei::{Coroutine, Yielder};
 use crate::shard::Shard;
 use join::{JoinError, JoinHandle, JoinState, outcome};
 use task::{Name, State, Task, Wait};
+
+use crate::time::{self, CENTURY};
 
 /// Sets up a coroutine before it is spawned, in the manner of `std::thread::Builder`.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +85,32 @@ impl Builder {
 pub fn spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
     let name = Name::Place(Location::caller());
     current::with(|shard| spawn_on_shard(shard, name, None, f)).unwrap_or_else(|error| no_stack(&error))
+}
+
+/// Spawns `f` on the current shard, to begin after `delay`. Killed before that, it never begins.
+///
+/// ```
+/// use leveret_runtime::{spawn_after, time};
+/// use std::time::Duration;
+/// # let runtime = leveret_runtime::Runtime::builder().simulated(1).build().unwrap();
+/// # runtime.run(|| {
+/// let start = time::now();
+/// let began = spawn_after(Duration::from_secs(5), time::now);
+/// assert_eq!(began.join().unwrap() - start, Duration::from_secs(5));
+/// # }).unwrap();
+/// ```
+///
+/// # Panics
+/// As [`spawn`].
+#[track_caller]
+pub fn spawn_after<T: 'static>(delay: std::time::Duration, f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+    let name = Name::Place(Location::caller());
+    let deadline = time::deadline_in(delay).unwrap_or_else(|| time::now() + CENTURY);
+    let body = move || {
+        time::sleep_until(deadline);
+        f()
+    };
+    current::with(|shard| spawn_on_shard(shard, name, None, body)).unwrap_or_else(|error| no_stack(&error))
 }
 
 #[cold]

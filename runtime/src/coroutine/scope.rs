@@ -209,6 +209,10 @@ impl<T> ScopedJoinHandle<'_, T> {
         Ok(self.value.borrow_mut().take().expect("a child that returned has stored its value"))
     }
 
+    pub(crate) fn task(&self) -> &Rc<Task> {
+        self.handle.task()
+    }
+
     /// Ends the child at its next wait, as [`JoinHandle::kill`](crate::JoinHandle::kill) does.
     pub fn kill(&self) {
         self.handle.kill();
