@@ -3,6 +3,10 @@
 //! One [`Config`] is put together before anything runs: built-in defaults, then `leveret.conf` (in the format of
 //! `rabbitmq.conf`), then the environment, then the command line; whoever comes later wins. Everything else only reads it.
 
+pub mod file;
+pub mod find;
+pub mod keys;
+pub mod load;
 pub mod value;
 
 use std::collections::BTreeSet;
