@@ -69,10 +69,12 @@ pub mod time;
 pub(crate) mod watchdog;
 
 pub use cancel::{Elapsed, timeout};
+pub use coroutine::big_stack::on_big_stack;
 pub use coroutine::generator::{Generator, GeneratorState, Yielder};
 pub use coroutine::group::{Group, Imap, ImapUnordered, Pool};
 pub use coroutine::join::{JoinError, JoinHandle, join_all, kill_all};
 pub use coroutine::join_set::{AsCompleted, JoinSet, as_completed};
+pub use coroutine::local::{CoroutineLocal, NoCoroutine};
 pub use coroutine::park::Unwinding;
 pub use coroutine::scope::{Scope, ScopedJoinHandle, scope};
 pub use coroutine::symmetric::Greenlet;

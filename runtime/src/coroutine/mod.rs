@@ -5,11 +5,13 @@
 //! touches a thread-local; no such call exists here.)
 #![allow(unsafe_code)]
 
+pub(crate) mod big_stack;
 pub(crate) mod current;
 pub(crate) mod generator;
 pub(crate) mod group;
 pub(crate) mod join;
 pub(crate) mod join_set;
+pub(crate) mod local;
 pub(crate) mod nest;
 pub(crate) mod park;
 pub(crate) mod scope;
@@ -144,15 +146,22 @@ pub(crate) fn spawn_on_shard<T: 'static>(
     Ok(JoinHandle::new(state, task))
 }
 
-/// The last thing a coroutine does. If nobody has its handle any more, its value is dropped here: the panic of a destructor
-/// must not get out into the scheduler.
+/// The last thing a coroutine does. If nobody has its handle any more, its value is dropped here.
 fn end<T>(state: Rc<JoinState<T>>, result: Result<T, JoinError>, task: &Task) {
-    let ended = catch_unwind(AssertUnwindSafe(|| state.complete(result, task)));
+    if let Some(locals) = task.locals.take() {
+        contain(task, "its coroutine-local values", || local::drop_all(task, locals));
+    }
+    contain(task, "its value", || state.complete(result, task));
+}
+
+/// Runs what may drop foreign values: the panic of a destructor must not get out into the scheduler.
+fn contain(task: &Task, what: &str, f: impl FnOnce()) {
+    let ended = catch_unwind(AssertUnwindSafe(f));
     if let Err(JoinError::Panicked(payload)) = outcome(ended) {
         let text = join::panic_message(payload.as_ref()).unwrap_or("(no message)");
         // A logger that panics has had its chance.
         let name = &task.name;
-        let say = || log::error!("coroutine '{name}': dropping its value panicked: {text}");
+        let say = || log::error!("coroutine '{name}': dropping {what} panicked: {text}");
         let _ = catch_unwind(AssertUnwindSafe(say));
     }
 }

@@ -209,7 +209,7 @@ fn innermost<R>(f: impl FnOnce(&RefCell<Option<Rc<Level>>>) -> R) -> R {
 }
 
 /// From the shard's pools, or outside of a runtime from one of the thread's own.
-fn take_stack(size: Option<usize>) -> std::io::Result<PooledStack> {
+pub(crate) fn take_stack(size: Option<usize>) -> std::io::Result<PooledStack> {
     let from_shard = current::try_with(|shard| shard.stacks.take(size));
     from_shard.unwrap_or_else(|| match size {
         None => STACKS.with(|pool| pool.take()),

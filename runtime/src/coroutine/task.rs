@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use corosensei::{Coroutine, Yielder};
 
+use super::local::Locals;
 use super::nest::Level;
 use super::stack::PooledStack;
 use crate::shard::ShardId;
@@ -185,6 +186,8 @@ pub(crate) struct Task {
     pub(crate) deadlines: RefCell<Vec<DeadlineFrame>>,
     /// The nested stack that runs on this coroutine and has none further in.
     pub(crate) innermost: RefCell<Option<Rc<Level>>>,
+    /// Its coroutine-local values, if it has asked for one.
+    pub(crate) locals: Cell<Option<Box<Locals>>>,
 }
 
 impl Task {
@@ -209,6 +212,7 @@ impl Task {
             rethrown: Cell::new(0),
             deadlines: RefCell::new(Vec::new()),
             innermost: RefCell::new(None),
+            locals: Cell::new(None),
         }
     }
 
