@@ -49,6 +49,7 @@ pub mod diagnostics;
 pub(crate) mod driver;
 pub mod fs;
 pub mod hazards;
+pub mod lane;
 pub(crate) mod lend;
 pub mod mailbox;
 pub mod metrics;

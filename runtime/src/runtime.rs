@@ -15,6 +15,7 @@ use crate::diagnostics::{CoroutineInfo, Deadlock};
 use crate::driver::Driver;
 use crate::driver::os::OsDriver;
 use crate::driver::sim::{SimDriver, World};
+use crate::lane::Lanes;
 use crate::mailbox::Inbox;
 use crate::offload::Pool;
 use crate::remote::{RemoteJoinHandle, post_spawn};
@@ -116,6 +117,7 @@ impl Builder {
 pub(crate) struct Shared {
     pub(crate) inboxes: Vec<Arc<Inbox>>,
     pub(crate) offload: Pool,
+    pub(crate) lanes: Lanes,
     /// One for each shard, for the watchdog.
     pub(crate) pulses: Vec<Pulse>,
     stopped: AtomicBool,
@@ -127,7 +129,9 @@ impl Shared {
     fn new(inboxes: Vec<Arc<Inbox>>, config: &Config) -> Arc<Shared> {
         let offload = Pool::new(config.offload_threads);
         let pulses = inboxes.iter().map(|_| Pulse::default()).collect();
-        Arc::new(Shared { inboxes, offload, pulses, stopped: AtomicBool::new(false), handles: AtomicUsize::new(0) })
+        let lanes = Lanes::default();
+        let (stopped, handles) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Arc::new(Shared { inboxes, offload, lanes, pulses, stopped, handles })
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -243,6 +247,7 @@ impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.shared.stop();
         self.shared.offload.stop();
+        self.shared.lanes.stop();
         self.leash.release();
     }
 }
@@ -289,12 +294,12 @@ fn result<T>(main: JoinHandle<T>) -> T {
 }
 
 fn run_sim<T: 'static>(config: &Config, seed: u64, main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
-    let world = World::new(seed);
+    let world = World::new(seed, config.shards);
     let shared = Shared::new((0..config.shards).map(|_| Inbox::new(None)).collect(), config);
     let shards: Vec<Shard> = (0u16..)
         .zip(&shared.inboxes)
         .map(|(index, inbox)| {
-            let driver = Driver::Sim(SimDriver::new(world.clone()));
+            let driver = Driver::Sim(SimDriver::new(world.clone(), index.into()));
             Shard::new(ShardId(index), driver, inbox.clone(), shared.clone(), config)
         })
         .collect();

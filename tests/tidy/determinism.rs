@@ -49,8 +49,10 @@ const EXCEPTIONS: [(&str, &str, &str); 6] = [
 /// Inside the runtime: who may read the clock. The watchdog measures how long a real thread has been held up, which no simulation has.
 const CLOCK_PLACES: [&str; 3] = ["runtime/src/driver/", "runtime/src/sys/", "runtime/src/watchdog.rs"];
 
-/// Inside the runtime: who may start threads. `runtime.rs` starts one a shard, `offload.rs` those for blocking work.
-const THREAD_PLACES: [&str; 3] = ["runtime/src/driver/", "runtime/src/offload.rs", "runtime/src/runtime.rs"];
+/// Inside the runtime: who may start threads. `runtime.rs` starts one a shard, `offload.rs` those for blocking work, `lane/` one
+/// for each kind of work that wants its own.
+const THREAD_PLACES: [&str; 4] =
+    ["runtime/src/driver/", "runtime/src/lane/", "runtime/src/offload.rs", "runtime/src/runtime.rs"];
 
 const THREAD_STARTS: [&str; 3] = ["thread::Builder", "thread::scope", "thread::spawn"];
 
