@@ -10,4 +10,9 @@
 //! neither AMQP's wire nor shards. Handlers are plain functions from a request to a response; they may wait, since
 //! the broker's answers may come from other shards.
 
+mod failure;
 pub mod http;
+mod json;
+mod listing;
+pub mod port;
+mod stats;

@@ -1,0 +1,393 @@
+//! What the API asks of the broker: one trait, plain data.
+//!
+//! Snapshots answer what is there now; commands change it as an AMQP client would, with the same checks and the same
+//! refusals. Every call may wait, since an answer may come from other shards; only [`Broker::read_topology`] does not.
+
+use std::net::SocketAddr;
+
+use leveret_core::queue::{ConsumerState, Counters};
+use leveret_core::topology::{BindingEnd, QueueRecord, Topology};
+use leveret_core::value::Arguments;
+use leveret_core::{ConnectionId, ConsumerId, FastMap, Name, QueueId, VhostId};
+
+/// The broker, as the API sees it.
+pub trait Broker {
+    /// What does not change while it runs.
+    fn facts(&self) -> &Facts;
+    /// Milliseconds since 1970.
+    fn now_ms(&self) -> u64;
+    /// Lets others run; to be called every few hundred objects of a long job.
+    fn pause(&self);
+    /// What the process and the machine have.
+    fn machine(&self) -> Machine;
+    /// Shows the topology. `read` must not wait.
+    fn read_topology(&self, read: &mut dyn FnMut(&Topology));
+    /// What is in every queue.
+    fn queues(&self) -> FastMap<QueueId, QueueState>;
+    /// What is in one queue; `None` if it has gone.
+    fn queue(&self, record: &QueueRecord) -> Option<QueueDetail>;
+    /// Who is connected.
+    fn connections(&self) -> Vec<ConnectionState>;
+    /// All open channels with their consumers.
+    fn channels(&self) -> Vec<ChannelState>;
+    /// Messages through each exchange that had any.
+    fn exchanges(&self) -> FastMap<(VhostId, Name), ExchangeCounts>;
+    /// Sums over all that ever was.
+    fn totals(&self) -> Totals;
+    /// Does what an AMQP client could do.
+    ///
+    /// # Errors
+    /// The refusal that the client would read.
+    fn execute(&self, actor: &Actor, command: Command) -> Result<Outcome, Refusal>;
+    /// Closes a client's connection with that reason; whether it was there.
+    fn close_connection(&self, connection: ConnectionId, reason: &str) -> bool;
+}
+
+/// Who commands, and where.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// The user.
+    pub user: Name,
+    /// The virtual host.
+    pub vhost: VhostId,
+}
+
+/// See [`Broker::facts`].
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The node's name.
+    pub node: String,
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// Leveret's version.
+    pub version: String,
+    /// The RabbitMQ version whose behaviour is ours.
+    pub compatible_version: String,
+    /// When it started, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// Where it listens.
+    pub listeners: Vec<Listener>,
+    /// The data directory.
+    pub data_dir: String,
+    /// Shards.
+    pub shards: usize,
+    /// Milliseconds between two samples of the counters.
+    pub sample_interval_ms: u64,
+}
+
+/// An address that is listened on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// `amqp`, `amqp/ssl`, `http`, `http/prometheus`...
+    pub protocol: &'static str,
+    /// Where.
+    pub addr: SocketAddr,
+}
+
+/// See [`Broker::machine`]. Sizes are in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Machine {
+    pub process_id: u32,
+    pub descriptors_used: u64,
+    pub descriptors_max: u64,
+    pub sockets_used: u64,
+    pub memory_used: u64,
+    pub memory_limit: u64,
+    pub memory_total: u64,
+    pub memory_alarm: bool,
+    pub disk_free: u64,
+    pub disk_limit: u64,
+    pub disk_alarm: bool,
+    pub processors: u64,
+    pub coroutines: u64,
+    pub turns: u64,
+    pub switches: u64,
+}
+
+/// What is in a queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueState {
+    /// Messages that wait.
+    pub ready: u64,
+    /// Messages that are delivered and not settled.
+    pub unsettled: u64,
+    /// Bytes of the bodies of messages that wait.
+    pub ready_bytes: u64,
+    /// Bytes of the bodies of messages that are delivered and not settled.
+    pub unsettled_bytes: u64,
+    /// Consumers.
+    pub consumers: u64,
+    /// Consumers that could take a message now.
+    pub ready_consumers: u64,
+    /// Since it exists.
+    pub counters: Counters,
+}
+
+/// What is in a queue, and who takes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueDetail {
+    /// See there.
+    pub state: QueueState,
+    /// The consumers as the queue sees them.
+    pub consumers: Vec<ConsumerState>,
+    /// How long the oldest message has been waiting is not known; the head message's timestamp property is, in seconds.
+    pub head_timestamp: Option<u64>,
+}
+
+/// A client's connection.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are those of AMQP")]
+pub struct ConnectionState {
+    pub id: ConnectionId,
+    pub peer: SocketAddr,
+    pub host: SocketAddr,
+    pub is_running: bool,
+    pub is_closing: bool,
+    pub is_blocked: bool,
+    pub user: Option<Name>,
+    pub vhost: Option<Name>,
+    pub channels: u64,
+    pub channel_max: u16,
+    pub frame_max: u32,
+    pub heartbeat: u16,
+    pub mechanism: Name,
+    pub client_properties: Arguments,
+    pub received_bytes: u64,
+    pub received_count: u64,
+    pub sent_bytes: u64,
+    pub sent_count: u64,
+    /// Bytes that the socket has not taken.
+    pub pending_bytes: u64,
+    /// Milliseconds since 1970.
+    pub connected_at_ms: u64,
+    /// Protocol version and cipher, if it is encrypted.
+    pub tls: Option<(Name, Name)>,
+}
+
+impl ConnectionState {
+    /// Its name, as RabbitMQ forms it.
+    pub fn name(&self) -> String {
+        format!("{} -> {}", self.peer, self.host)
+    }
+}
+
+/// An open channel.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are those of AMQP")]
+pub struct ChannelState {
+    pub connection: ConnectionId,
+    pub number: u16,
+    pub user: Name,
+    pub vhost: Name,
+    pub is_transactional: bool,
+    pub is_confirming: bool,
+    pub unsettled: u64,
+    pub unconfirmed: u64,
+    pub uncommitted: u64,
+    pub uncommitted_acks: u64,
+    pub prefetch: u32,
+    pub channel_prefetch: u32,
+    pub consumers: Vec<ChannelConsumer>,
+    pub counts: ChannelCounts,
+}
+
+/// A consumer, as its channel knows it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are those of AMQP")]
+pub struct ChannelConsumer {
+    pub id: ConsumerId,
+    pub tag: Box<str>,
+    pub queue: QueueId,
+    pub no_ack: bool,
+    pub exclusive: bool,
+    pub prefetch: u32,
+    pub arguments: Arguments,
+}
+
+/// What a channel has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct ChannelCounts {
+    pub published: u64,
+    pub confirmed: u64,
+    pub returned: u64,
+    pub dropped: u64,
+    pub delivered: u64,
+    pub delivered_no_ack: u64,
+    pub got: u64,
+    pub got_no_ack: u64,
+    pub got_empty: u64,
+    pub redelivered: u64,
+    pub acked: u64,
+}
+
+/// What went through an exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExchangeCounts {
+    /// Messages published to it.
+    pub published_in: u64,
+    /// Copies that went on to queues.
+    pub published_out: u64,
+}
+
+/// Sums since the start, over objects that are there and objects that are gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct Totals {
+    pub channels: ChannelCounts,
+    /// Messages published on channels that confirm.
+    pub received_confirm: u64,
+    /// Messages that reached at least one queue.
+    pub routed: u64,
+    pub connections_opened: u64,
+    pub connections_closed: u64,
+    pub channels_opened: u64,
+    pub channels_closed: u64,
+    pub queues_declared: u64,
+    pub queues_created: u64,
+    pub queues_deleted: u64,
+    pub dead_lettered_expired: u64,
+    pub dead_lettered_rejected: u64,
+    pub dead_lettered_maxlen: u64,
+    pub dead_lettered_delivery_limit: u64,
+    /// Messages by the size of their bodies, up to each of [`SIZE_BUCKETS`] and beyond.
+    pub sizes: [u64; SIZE_BUCKETS.len() + 1],
+    /// Bytes of all bodies published.
+    pub published_bytes: u64,
+    pub logins: u64,
+    pub failed_logins: u64,
+}
+
+/// Upper bounds of the message size histogram, as RabbitMQ's dashboards know them.
+pub const SIZE_BUCKETS: [u64; 8] = [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000, 100_000_000];
+
+/// What an AMQP client could do.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are those of the AMQP methods")]
+pub enum Command {
+    DeclareExchange {
+        name: Name,
+        kind: Name,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Arguments,
+    },
+    DeleteExchange {
+        name: Name,
+        if_unused: bool,
+    },
+    DeclareQueue {
+        name: Name,
+        durable: bool,
+        auto_delete: bool,
+        arguments: Arguments,
+    },
+    DeleteQueue {
+        name: Name,
+        if_unused: bool,
+        if_empty: bool,
+    },
+    Purge {
+        name: Name,
+    },
+    Bind {
+        source: Name,
+        destination: BindingEnd,
+        key: Name,
+        arguments: Arguments,
+    },
+    Unbind {
+        source: Name,
+        destination: BindingEnd,
+        key: Name,
+        arguments: Arguments,
+    },
+    Publish {
+        exchange: Name,
+        routing_key: Name,
+        properties: Box<Properties>,
+        body: Vec<u8>,
+    },
+    /// Takes up to `count` messages.
+    Get {
+        queue: Name,
+        count: usize,
+        then: Afterwards,
+    },
+}
+
+/// What becomes of messages that were got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// They are settled.
+    Ack,
+    /// They are rejected, and dead-lettered where that is configured.
+    Reject,
+    /// They go back to their places, marked redelivered.
+    Requeue,
+    /// They stay where they are, as if nobody had looked.
+    Peek,
+}
+
+/// What a command answers.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It is done, or was so before.
+    Done {
+        /// It was not so before.
+        is_new: bool,
+    },
+    /// The message went to this many queues, or one of them refused it.
+    Published {
+        /// To how many.
+        queues: usize,
+        /// No queue refused it.
+        accepted: bool,
+    },
+    /// The messages that were got.
+    Got(Vec<GotMessage>),
+}
+
+/// A message that was got.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are those of basic.get-ok")]
+pub struct GotMessage {
+    pub redelivered: bool,
+    pub exchange: String,
+    pub routing_key: String,
+    /// Messages left in the queue after it.
+    pub remaining: u64,
+    pub properties: Properties,
+    pub body: Vec<u8>,
+}
+
+/// A message's properties.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the fields are those of AMQP")]
+pub struct Properties {
+    pub content_type: Option<String>,
+    pub content_encoding: Option<String>,
+    pub headers: Option<Arguments>,
+    pub delivery_mode: Option<u8>,
+    pub priority: Option<u8>,
+    pub correlation_id: Option<String>,
+    pub reply_to: Option<String>,
+    pub expiration: Option<String>,
+    pub message_id: Option<String>,
+    pub timestamp: Option<u64>,
+    pub kind: Option<String>,
+    pub user_id: Option<String>,
+    pub app_id: Option<String>,
+    pub cluster_id: Option<String>,
+}
+
+/// A refusal as AMQP words it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reply code.
+    pub code: u16,
+    /// The reply text.
+    pub text: String,
+}
