@@ -53,21 +53,24 @@ impl Driver {
     pub(crate) fn poll(&self, limit: Option<Duration>, on_event: impl FnMut(Token, Ready)) -> io::Result<()> {
         match self {
             Driver::Os(driver) => driver.poll(limit, on_event),
-            Driver::Sim(_) => Ok(()), // its runtime moves the clock when every shard is idle
+            Driver::Sim(driver) => {
+                driver.poll(on_event); // its runtime moves the clock when every shard is idle
+                Ok(())
+            }
         }
     }
 
     pub(crate) fn register(&self, fd: RawFd, token: Token) -> io::Result<()> {
         match self {
             Driver::Os(driver) => driver.register(fd, token),
-            Driver::Sim(_) => Err(no_simulated_network()),
+            Driver::Sim(driver) => driver.register(fd, token),
         }
     }
 
     pub(crate) fn deregister(&self, fd: RawFd) {
         match self {
             Driver::Os(driver) => driver.deregister(fd),
-            Driver::Sim(_) => {}
+            Driver::Sim(driver) => driver.deregister(fd),
         }
     }
 

@@ -29,6 +29,17 @@ pub fn trace_hash() -> u64 {
     }
 }
 
+pub use crate::driver::sim::net::faults::NetworkFaults;
+
+/// Makes the simulated network behave so from now on, for all its links and for what is sent from now on.
+///
+/// # Panics
+/// On the real driver, and outside of a runtime.
+pub fn set_network_faults(faults: NetworkFaults) {
+    let world = current::with(|shard| shard.driver.world().cloned());
+    simulated(world, "a simulated network").net(|net, _| net.set_faults(faults));
+}
+
 fn simulated(world: Option<Rc<World>>, what: &str) -> Rc<World> {
     world.unwrap_or_else(|| {
         panic!("{what} exists in a simulation only: build the runtime with Runtime::builder().simulated(seed)")

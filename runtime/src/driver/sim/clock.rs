@@ -34,6 +34,11 @@ impl Clock {
         self.elapsed.get()
     }
 
+    /// The instant that lies so far after the beginning.
+    pub(crate) fn at(&self, elapsed: Duration) -> Instant {
+        self.base + elapsed
+    }
+
     /// The wall clock of a host without skew.
     pub(crate) fn system_now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + WALL_CLOCK_START + self.elapsed.get()

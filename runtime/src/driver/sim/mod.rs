@@ -5,31 +5,58 @@
 
 pub(crate) mod clock;
 pub(crate) mod fault;
+pub(crate) mod hosts;
+pub(crate) mod net;
 pub(crate) mod random;
 pub(crate) mod trace;
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use clock::Clock;
 use fault::Faults;
+use hosts::{Hosts, Skew};
+use net::Net;
 use random::{Random, Stream};
 use trace::Trace;
 
+use crate::mailbox::RemoteWaiter;
+use crate::readiness::{Ready, Token};
+
 /// What the shards of one simulation share.
-#[derive(Debug)]
 pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) trace: Trace,
     pub(crate) faults: Rc<Faults>,
+    pub(crate) hosts: Hosts,
+    net: RefCell<Net>,
+    /// Who waits for a socket to be closed.
+    freed: RefCell<Vec<RemoteWaiter>>,
     random: Random,
 }
 
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("elapsed", &self.clock.elapsed()).finish_non_exhaustive()
+    }
+}
+
 impl World {
-    pub(crate) fn new(seed: u64) -> Rc<World> {
+    pub(crate) fn new(seed: u64, shards: usize) -> Rc<World> {
         let faults = SESSION.with_borrow(Clone::clone).unwrap_or_default();
-        Rc::new(World { clock: Clock::new(), trace: Trace::default(), faults, random: Random::new(seed) })
+        Rc::new(World {
+            clock: Clock::new(),
+            trace: Trace::default(),
+            faults,
+            hosts: Hosts::new(),
+            net: RefCell::new(Net::new(shards)),
+            freed: RefCell::default(),
+            random: Random::new(seed),
+        })
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -82,6 +109,34 @@ impl World {
     }
 }
 
+/// The network.
+impl World {
+    /// Calls the network. What it does wakes nobody at once: events wait until their shard asks for them.
+    pub(crate) fn net<T>(&self, f: impl FnOnce(&mut Net, &World) -> T) -> T {
+        f(&mut self.net.borrow_mut(), self)
+    }
+
+    /// When something that is on its way arrives.
+    pub(crate) fn next_arrival(&self) -> Option<Instant> {
+        self.net.borrow().next_due().map(|due| self.clock.at(due))
+    }
+
+    /// Keeps a waiter until a socket is closed.
+    pub(crate) fn wait_freed(&self, waiter: RemoteWaiter) {
+        self.freed.borrow_mut().push(waiter);
+    }
+
+    pub(crate) fn forget_waiter(&self, waiter: &RemoteWaiter) {
+        self.freed.borrow_mut().retain(|other| !other.is(waiter));
+    }
+
+    /// A socket is closed: whoever lacked one may try again.
+    pub(crate) fn wake_freed(&self) {
+        let waiters = self.freed.take();
+        waiters.into_iter().for_each(RemoteWaiter::wake);
+    }
+}
+
 thread_local! {
     /// The list of faults of the test body that runs on this thread.
     static SESSION: RefCell<Option<Rc<Faults>>> = const { RefCell::new(None) };
@@ -116,11 +171,12 @@ impl Drop for World {
 #[derive(Debug)]
 pub(crate) struct SimDriver {
     world: Rc<World>,
+    shard: usize,
 }
 
 impl SimDriver {
-    pub(crate) fn new(world: Rc<World>) -> SimDriver {
-        SimDriver { world }
+    pub(crate) fn new(world: Rc<World>, shard: usize) -> SimDriver {
+        SimDriver { world, shard }
     }
 
     pub(crate) fn world(&self) -> &Rc<World> {
@@ -132,7 +188,32 @@ impl SimDriver {
     }
 
     pub(crate) fn system_now(&self) -> SystemTime {
-        self.world.clock.system_now()
+        let now = self.world.clock.system_now();
+        match self.world.hosts.skew(self.world.hosts.current()) {
+            Skew::Ahead(skew) => now + skew,
+            Skew::Behind(skew) => now - skew,
+        }
+    }
+
+    /// Reports the events since the last call.
+    pub(crate) fn poll(&self, mut on_event: impl FnMut(Token, Ready)) {
+        let events = self.world.net.borrow_mut().take_events(self.shard);
+        for (token, ready) in events {
+            self.world.note("event", self.shard as u64, token.slot.into());
+            on_event(token, ready);
+        }
+    }
+
+    pub(crate) fn has_events(&self) -> bool {
+        self.world.net.borrow().has_events(self.shard)
+    }
+
+    pub(crate) fn register(&self, fd: RawFd, token: Token) -> io::Result<()> {
+        self.world.net(|net, _| net.register(fd, self.shard, token))
+    }
+
+    pub(crate) fn deregister(&self, fd: RawFd) {
+        self.world.net(|net, _| net.deregister(fd));
     }
 
     pub(crate) fn random(&self, bytes: &mut [u8]) {
@@ -149,7 +230,7 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_bytes_again_and_another_seed_others() {
         let bytes = |seed| {
-            let driver = SimDriver::new(World::new(seed));
+            let driver = SimDriver::new(World::new(seed, 1), 0);
             let mut bytes = [0u8; 27];
             driver.random(&mut bytes);
             bytes
@@ -160,7 +241,7 @@ mod tests {
 
     #[test]
     fn draws_stay_in_their_range() {
-        let world = World::new(5);
+        let world = World::new(5, 1);
         for bound in [1, 2, 3, 1000] {
             assert!((0..1000).all(|_| world.below(Stream::Network, bound) < bound));
         }
@@ -175,7 +256,7 @@ mod tests {
     #[test]
     fn a_simulation_leaves_its_hash_behind() {
         let hash = |seed| {
-            let world = World::new(seed);
+            let world = World::new(seed, 1);
             world.draw(Stream::Disk);
             drop(world);
             last_hash()
