@@ -294,12 +294,12 @@ fn result<T>(main: JoinHandle<T>) -> T {
 }
 
 fn run_sim<T: 'static>(config: &Config, seed: u64, main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
-    let world = World::new(seed);
+    let world = World::new(seed, config.shards);
     let shared = Shared::new((0..config.shards).map(|_| Inbox::new(None)).collect(), config);
     let shards: Vec<Shard> = (0u16..)
         .zip(&shared.inboxes)
         .map(|(index, inbox)| {
-            let driver = Driver::Sim(SimDriver::new(world.clone()));
+            let driver = Driver::Sim(SimDriver::new(world.clone(), index.into()));
             Shard::new(ShardId(index), driver, inbox.clone(), shared.clone(), config)
         })
         .collect();
