@@ -4,8 +4,8 @@
 //! shell, in one table. Each variant quotes the text it is for, with its fields in angle brackets. All of these are the
 //! client's fault.
 
+use crate::access::permission::Right;
 use crate::ids::Name;
-use crate::permission::Right;
 use crate::queue::settings::QueueKind;
 use crate::value::Value;
 

@@ -19,7 +19,7 @@
 //!   out.
 //! - [`ledger`]: a channel's unsettled deliveries. [`confirms`]: a channel's unconfirmed publishes.
 //! - [`transaction`]: what a channel holds back until tx.commit. [`death`]: what dead-lettering writes down.
-//!   [`permission`]: who may do what.
+//!   [`access`]: who may do what, and by which policies and limits.
 //! - [`error`]: every refusal, exact, without reply codes.
 //!
 //! Everything is single-threaded data, owned by one shard; what goes between shards are values. There is no clock, no
@@ -27,6 +27,7 @@
 //! Behaviour is RabbitMQ's; where a sentence in the documentation stands between quotation marks, it is that behaviour
 //! stated.
 
+pub mod access;
 pub mod confirms;
 pub mod death;
 pub mod error;
@@ -35,7 +36,6 @@ mod hash;
 mod ids;
 pub mod ledger;
 pub mod message;
-pub mod permission;
 pub mod queue;
 mod slots;
 #[cfg(test)]

@@ -8,19 +8,16 @@
 //!
 //! Passwords and how users log in are not known here.
 
-use regex::Regex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::pattern::{InvalidPattern, Pattern};
 use crate::error::{Error, Resource, ResourceKind};
-use crate::hash::FastMap;
 use crate::ids::Name;
 
 /// What the default exchange is called where permissions are concerned, since patterns cannot sensibly match an empty
 /// name.
 pub const DEFAULT_EXCHANGE_ALIAS: &str = "amq.default";
-/// The user that exists from the start, an administrator with all rights on the virtual host `/`.
-pub const DEFAULT_USER: &str = "guest";
-/// The virtual host that exists from the start.
-pub const DEFAULT_VHOST: &str = "/";
 
 /// One of the three rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,69 +100,23 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// A regular expression on names, unanchored. The empty one matches nothing.
-#[derive(Clone, Debug)]
-pub struct Pattern {
-    text: Box<str>,
-    regex: Regex,
-}
-
-/// Why a pattern is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidPattern {
-    /// The pattern as given.
-    pub pattern: Box<str>,
-    /// What the regular expression engine says about it.
-    pub reason: Box<str>,
-}
-
-impl Pattern {
-    /// Compiles a pattern. Look-around and back-references, which RabbitMQ's engine has, are refused.
-    pub fn new(text: &str) -> Result<Self, InvalidPattern> {
-        let source = if text.is_empty() { "^$" } else { text };
-        let regex = Regex::new(source)
-            .map_err(|error| InvalidPattern { pattern: text.into(), reason: error.to_string().into() })?;
-        Ok(Self { text: text.into(), regex })
-    }
-
-    /// Compiles a topic pattern, in which `{username}` and `{vhost}` stand for the client's own.
-    pub fn for_topic(text: &str, user: &str, vhost: &str) -> Result<Self, InvalidPattern> {
-        let expanded = text.replace("{username}", &regex::escape(user)).replace("{vhost}", &regex::escape(vhost));
-        Ok(Self { text: text.into(), ..Self::new(&expanded)? })
-    }
-
-    /// The pattern as given.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    fn matches(&self, name: &str) -> bool {
-        self.regex.is_match(name)
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
 /// What one user may do in one virtual host.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Access {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permission {
     /// Names to create and delete.
     pub configure: Pattern,
     /// Names to write to.
     pub write: Pattern,
     /// Names to read from.
     pub read: Pattern,
-    /// Restrictions by topic exchange.
-    pub topics: FastMap<Name, TopicAccess>,
 }
 
+/// Restrictions by topic exchange, for one user in one virtual host.
+pub type TopicPermissions = BTreeMap<Name, TopicPermission>;
+
 /// What keys one user may use with one topic exchange.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TopicAccess {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicPermission {
     /// Routing keys to publish with.
     pub write: Pattern,
     /// Binding keys to bind with.
@@ -181,15 +132,10 @@ pub struct Who<'a> {
     pub vhost: &'a Name,
 }
 
-impl Access {
-    /// Three patterns, without topic restrictions.
+impl Permission {
+    /// Three patterns.
     pub fn new(configure: &str, write: &str, read: &str) -> Result<Self, InvalidPattern> {
-        Ok(Self {
-            configure: Pattern::new(configure)?,
-            write: Pattern::new(write)?,
-            read: Pattern::new(read)?,
-            topics: FastMap::default(),
-        })
+        Ok(Self { configure: Pattern::new(configure)?, write: Pattern::new(write)?, read: Pattern::new(read)? })
     }
 
     /// Checks all that an operation requires.
@@ -201,22 +147,6 @@ impl Access {
     pub fn check_passive(&self, who: Who<'_>, kind: ResourceKind, name: &str) -> Result<(), Error> {
         let right = [Right::Read, Right::Write].into_iter().find(|right| self.allows(*right, kind, name));
         self.check_one(who, Requirement { right: right.unwrap_or(Right::Configure), kind, name })
-    }
-
-    /// Checks a routing key (`Write`) or binding key (`Read`) on a topic exchange.
-    pub fn check_topic(&self, who: Who<'_>, right: Right, exchange: &str, key: &str) -> Result<(), Error> {
-        let allowed = self.topics.get(exchange).is_none_or(|topic| match right {
-            Right::Write => topic.write.matches(key),
-            Right::Read => topic.read.matches(key),
-            Right::Configure => true,
-        });
-        let refused = || Error::TopicAccessRefused {
-            right,
-            key: key.into(),
-            exchange: Resource { kind: ResourceKind::Exchange, vhost: who.vhost.clone(), name: exchange.into() },
-            user: who.user.clone(),
-        };
-        if allowed { Ok(()) } else { Err(refused()) }
     }
 
     /// Whether there is this right on this name.
@@ -240,104 +170,67 @@ impl Access {
     }
 }
 
-fn alias(kind: ResourceKind, name: &str) -> &str {
-    if kind == ResourceKind::Exchange && name.is_empty() { DEFAULT_EXCHANGE_ALIAS } else { name }
-}
+impl TopicPermission {
+    /// Two patterns, in which `{username}` and `{vhost}` stand for the client's own.
+    pub fn new(who: Who<'_>, write: &str, read: &str) -> Result<Self, InvalidPattern> {
+        let pattern = |text: &str| Pattern::for_topic(text, who.user, who.vhost);
+        Ok(Self { write: pattern(write)?, read: pattern(read)? })
+    }
 
-/// What a user may do besides messaging.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "RabbitMQ's own words")]
-pub enum Tag {
-    Administrator,
-    Monitoring,
-    Policymaker,
-    Management,
-    Impersonator,
-    Protected,
-}
-
-impl Tag {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Administrator,
-        Self::Monitoring,
-        Self::Policymaker,
-        Self::Management,
-        Self::Impersonator,
-        Self::Protected,
-    ];
-
-    /// The word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Administrator => "administrator",
-            Self::Monitoring => "monitoring",
-            Self::Policymaker => "policymaker",
-            Self::Management => "management",
-            Self::Impersonator => "impersonator",
-            Self::Protected => "protected",
+    /// Whether a routing key (`Write`) or binding key (`Read`) is allowed.
+    pub fn allows(&self, right: Right, key: &str) -> bool {
+        match right {
+            Right::Write => self.write.matches(key),
+            Right::Read => self.read.matches(key),
+            Right::Configure => true,
         }
     }
+}
 
-    /// The tag of that word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|tag| tag.as_str() == word)
+/// Everything that a user may do in a virtual host, as of one moment: what front-ends ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// The user's name.
+    pub user: Name,
+    /// The virtual host's name.
+    pub vhost: Name,
+    /// Rights on names.
+    pub permission: Arc<Permission>,
+    /// Rights on keys, where there are restrictions.
+    pub topics: Arc<TopicPermissions>,
+}
+
+impl Rights {
+    /// Checks all that an operation requires.
+    pub fn check(&self, operation: Operation<'_>) -> Result<(), Error> {
+        self.permission.check(self.who(), operation)
+    }
+
+    /// Checks a passive declare.
+    pub fn check_passive(&self, kind: ResourceKind, name: &str) -> Result<(), Error> {
+        self.permission.check_passive(self.who(), kind, name)
+    }
+
+    /// Checks a routing key (`Write`) or binding key (`Read`) on a topic exchange.
+    pub fn check_topic(&self, right: Right, exchange: &str, key: &str) -> Result<(), Error> {
+        if self.topics.get(exchange).is_none_or(|topic| topic.allows(right, key)) {
+            return Ok(());
+        }
+        Err(Error::TopicAccessRefused {
+            right,
+            key: key.into(),
+            exchange: Resource { kind: ResourceKind::Exchange, vhost: self.vhost.clone(), name: exchange.into() },
+            user: self.user.clone(),
+        })
+    }
+
+    fn who(&self) -> Who<'_> {
+        Who { user: &self.user, vhost: &self.vhost }
     }
 }
 
-/// A user's tags and permissions.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct User {
-    /// Sorted, each once.
-    pub tags: Vec<Tag>,
-    /// By virtual host.
-    pub access: FastMap<Name, Access>,
-}
-
-/// All users.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Users {
-    by_name: FastMap<Name, User>,
-}
-
-impl Users {
-    /// Only [`DEFAULT_USER`].
-    pub fn with_default() -> Self {
-        let everything = Access::new(".*", ".*", ".*").expect("these patterns are valid");
-        let access = [(Name::from(DEFAULT_VHOST), everything)].into_iter().collect();
-        let guest = User { tags: vec![Tag::Administrator], access };
-        Self { by_name: [(Name::from(DEFAULT_USER), guest)].into_iter().collect() }
-    }
-
-    /// Adds or replaces a user.
-    pub fn set(&mut self, name: &str, user: User) {
-        self.by_name.insert(name.into(), user);
-    }
-
-    /// Removes a user; `false` if there is none of that name.
-    pub fn remove(&mut self, name: &str) -> bool {
-        self.by_name.remove(name).is_some()
-    }
-
-    /// The user of that name.
-    pub fn user(&self, name: &str) -> Option<&User> {
-        self.by_name.get(name)
-    }
-
-    /// The user of that name, to change it.
-    pub fn user_mut(&mut self, name: &str) -> Option<&mut User> {
-        self.by_name.get_mut(name)
-    }
-
-    /// What a user may do in a virtual host; `None` is no access to it.
-    pub fn access(&self, user: &str, vhost: &str) -> Option<&Access> {
-        self.by_name.get(user)?.access.get(vhost)
-    }
-
-    /// All users, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (&Name, &User)> {
-        self.by_name.iter()
-    }
+fn alias(kind: ResourceKind, name: &str) -> &str {
+    if kind == ResourceKind::Exchange && name.is_empty() { DEFAULT_EXCHANGE_ALIAS } else { name }
 }
 
 #[cfg(test)]
@@ -350,7 +243,7 @@ mod tests {
     }
 
     fn check(patterns: [&str; 3], operation: Operation<'_>, expected: Result<(), (Right, ResourceKind, &str)>) {
-        let access = Access::new(patterns[0], patterns[1], patterns[2]).expect("valid patterns");
+        let access = Permission::new(patterns[0], patterns[1], patterns[2]).expect("valid patterns");
         let who = Who { user: &"u".into(), vhost: &"/".into() };
         let expected = expected.map_err(|(right, kind, name)| refused(right, kind, name));
         assert_eq!(access.check(who, operation), expected, "{patterns:?} {operation:?}");
@@ -387,23 +280,9 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_unanchored_and_the_empty_one_matches_nothing() {
-        let check = |pattern: &str, name: &str, expected: bool| {
-            assert_eq!(Pattern::new(pattern).expect("valid").matches(name), expected, "{pattern:?} {name:?}");
-        };
-        check("a", "bab", true);
-        check("^a", "ba", false);
-        check("^amq\\.", "amq.topic", true);
-        check("", "anything", false);
-        check("^(a|b)$", "b", true);
-        let look_around = Pattern::new("^(?!amq)");
-        assert!(look_around.is_err_and(|error| &*error.pattern == "^(?!amq)" && !error.reason.is_empty()));
-    }
-
-    #[test]
     fn passive_declares_need_any_right() {
         let check = |patterns: [&str; 3], expected: bool| {
-            let access = Access::new(patterns[0], patterns[1], patterns[2]).expect("valid patterns");
+            let access = Permission::new(patterns[0], patterns[1], patterns[2]).expect("valid patterns");
             let result = access.check_passive(Who { user: &"u".into(), vhost: &"/".into() }, ResourceKind::Queue, "q");
             let refused = refused(Right::Configure, ResourceKind::Queue, "q");
             assert_eq!(result, if expected { Ok(()) } else { Err(refused) }, "{patterns:?}");
@@ -416,30 +295,20 @@ mod tests {
 
     #[test]
     fn topic_patterns_apply_where_there_is_a_record() {
-        let user = "a.b";
-        let mut access = Access::new(".*", ".*", ".*").expect("valid patterns");
-        let write = Pattern::for_topic("^{username}-{vhost}\\.", user, "/").expect("valid");
-        assert_eq!(write.as_str(), "^{username}-{vhost}\\.", "shown as given");
-        let read = Pattern::new("^news").expect("valid");
-        access.topics.insert("t".into(), TopicAccess { write, read });
+        let (user, vhost) = (Name::from("a.b"), Name::from("/"));
+        let who = Who { user: &user, vhost: &vhost };
+        let topic = TopicPermission::new(who, "^{username}-{vhost}\\.", "^news").expect("valid patterns");
+        assert_eq!(topic.write.as_str(), "^{username}-{vhost}\\.", "shown as given");
+        let permission = Arc::new(Permission::new(".*", ".*", ".*").expect("valid patterns"));
+        let topics = Arc::new([(Name::from("t"), topic)].into_iter().collect());
+        let rights = Rights { user, vhost, permission, topics };
         let check = |right: Right, exchange: &str, key: &str, expected: bool| {
-            let result = access.check_topic(Who { user: &user.into(), vhost: &"/".into() }, right, exchange, key);
-            assert_eq!(result.is_ok(), expected, "{right:?} {exchange} {key}");
+            assert_eq!(rights.check_topic(right, exchange, key).is_ok(), expected, "{right:?} {exchange} {key}");
         };
         check(Right::Write, "t", "a.b-/.x", true);
         check(Right::Write, "t", "aXb-/.x", false);
         check(Right::Read, "t", "news.today", true);
         check(Right::Read, "t", "old", false);
         check(Right::Write, "other", "anything", true);
-    }
-
-    #[test]
-    fn guest_may_do_everything_in_the_default_virtual_host() {
-        let users = Users::with_default();
-        assert_eq!(users.user("guest").map(|user| &user.tags[..]), Some(&[Tag::Administrator][..]));
-        let access = users.access("guest", "/").expect("a record");
-        assert!(access.allows(Right::Configure, ResourceKind::Queue, "any"));
-        assert!(users.access("guest", "other").is_none() && users.access("nobody", "/").is_none());
-        assert!(Tag::ALL.into_iter().all(|tag| Tag::parse(tag.as_str()) == Some(tag)));
     }
 }
