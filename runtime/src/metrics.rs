@@ -38,6 +38,8 @@ pub struct Stats {
     pub polls: u64,
     /// Coroutines spawned.
     pub spawned: u64,
+    /// Times that mail woke the shard from its sleep in the kernel; mail to a shard that is busy does not.
+    pub woken: u64,
     /// Coroutines that have not ended.
     pub coroutines: usize,
     /// Stacks on loan.
@@ -56,6 +58,7 @@ pub fn stats() -> Stats {
         switches: shard.counters.switches.value(),
         polls: shard.counters.polls.value(),
         spawned: shard.counters.spawned.value(),
+        woken: shard.inbox.woken(),
         coroutines: shard.coroutines(),
         stacks: shard.stacks.in_use(),
         descriptors: shard.sources.len(),

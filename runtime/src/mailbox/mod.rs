@@ -7,7 +7,7 @@
 
 pub mod channel;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
@@ -31,6 +31,8 @@ pub(crate) struct Inbox {
     /// Whether `mail` may hold something, or there is something else to look at; read by the shard without the lock.
     flag: AtomicBool,
     asleep: AtomicBool,
+    /// Times that it was woken from its sleep.
+    woken: AtomicU64,
     /// `None` on the simulated driver, whose shards never sleep.
     waker: Option<Arc<Waker>>,
 }
@@ -41,6 +43,7 @@ impl Inbox {
             mail: Mutex::new(Some(Vec::new())),
             flag: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
+            woken: AtomicU64::new(0),
             waker,
         })
     }
@@ -82,6 +85,7 @@ impl Inbox {
         if self.asleep.swap(false, Ordering::SeqCst)
             && let Some(waker) = &self.waker
         {
+            self.woken.fetch_add(1, Ordering::Relaxed);
             // The only failures are of a full counter (then it is awake) and of a closed one (then it is gone).
             let _ = waker.wake();
         }
@@ -107,6 +111,11 @@ impl Inbox {
     /// The shard runs again.
     pub(crate) fn awake(&self) {
         self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// How often the shard was woken from its sleep in the kernel.
+    pub(crate) fn woken(&self) -> u64 {
+        self.woken.load(Ordering::Relaxed)
     }
 
     /// Whether something waits to be taken.
