@@ -29,7 +29,7 @@
 //!   made. [`spawn`] starts a **coroutine** on the current shard, [`spawn_on`] on another; a started coroutine never moves, so
 //!   `Rc`s, borrows and thread-locals across a wait are fine, and nothing between two waits needs a lock.
 //! - A call that would block **parks** its coroutine: sockets ([`net`]), [`sleep`], [`JoinHandle::join`], channels and locks
-//!   ([`sync`]), files ([`fs`]) and other blocking work on a thread pool ([`offload`]), [`signal`]s. The shard runs others.
+//!   ([`sync`]), files ([`fs`]) and other blocking work on a thread pool ([`offload`]), [`process`]es, [`signal`]s. The shard runs others.
 //! - A **turn** of a shard takes mail from other threads, fires due timers, runs ready coroutines, runs the hooks of
 //!   [`on_turn_end`], and asks the kernel for events.
 //! - [`timeout`] puts a **deadline** around any calls, [`JoinHandle::kill`] ends a coroutine: both unwind it at its next wait,
@@ -56,6 +56,7 @@ pub mod metrics;
 pub mod models;
 pub mod net;
 pub(crate) mod offload;
+pub mod process;
 pub mod random;
 pub(crate) mod readiness;
 pub(crate) mod remote;

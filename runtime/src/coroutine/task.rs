@@ -77,6 +77,8 @@ pub enum Wait {
     Call(u16),
     /// A signal of the operating system.
     Signal,
+    /// A child process to end: its number.
+    Process(u32),
     /// Mail from any thread.
     Mail,
 }
@@ -93,6 +95,7 @@ impl Wait {
                 | Wait::Offload
                 | Wait::Call(_)
                 | Wait::Signal
+                | Wait::Process(_)
                 | Wait::Mail
         )
     }
@@ -115,6 +118,7 @@ impl std::fmt::Display for Wait {
             Wait::Offload => write!(f, "work on the thread pool"),
             Wait::Call(shard) => write!(f, "an answer from shard {shard}"),
             Wait::Signal => write!(f, "a signal"),
+            Wait::Process(id) => write!(f, "process {id} to end"),
             Wait::Mail => write!(f, "mail from any shard"),
         }
     }

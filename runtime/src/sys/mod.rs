@@ -10,6 +10,7 @@ pub(crate) mod interrupt;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod overflow;
+pub(crate) mod pidfd;
 pub(crate) mod poll;
 pub(crate) mod random;
 pub(crate) mod socket;

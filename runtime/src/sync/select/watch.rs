@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::coroutine::park::Waiter;
 use crate::net::{Readiness, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
+use crate::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use crate::readiness::{Direction, Registration};
 use crate::sys::poll::poll_now;
 
@@ -25,7 +26,8 @@ pub(crate) trait Watch {
     fn settle(&self) {}
 }
 
-/// A socket, or a foreign descriptor registered as [`Readiness`], that a select can wait for.
+/// A socket, a child's pipe, a child (readable when it has ended), or a foreign descriptor registered as [`Readiness`], that
+/// a select can wait for.
 ///
 /// Sealed: it stands for registrations with this shard's reactor.
 pub trait Descriptor: sealed::Registered {}
@@ -70,7 +72,7 @@ macro_rules! registered {
     };
 }
 
-registered!(TcpStream, TcpListener, UdpSocket, UnixStream, UnixListener);
+registered!(TcpStream, TcpListener, UdpSocket, UnixStream, UnixListener, Child, ChildStderr, ChildStdin, ChildStdout);
 
 impl<F: AsFd> sealed::Registered for Readiness<F> {
     fn fd(&self) -> BorrowedFd<'_> {
