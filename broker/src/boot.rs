@@ -13,7 +13,7 @@ use runtime::signal::{Signal, Signals};
 use runtime::{Runtime, ShardId};
 
 use crate::config::Config;
-use crate::frontend::amqp::dead_letter::rewrite;
+use crate::frontend::amqp::editor::EDITOR;
 use crate::frontend::amqp::listener::{Listener, settings};
 use crate::shard::Shard;
 use crate::shard::mail::{self, Mail};
@@ -107,11 +107,12 @@ fn start_shard(config: Arc<Config>, senders: Vec<Sender<Mail>>) {
         let at = mailboxes.iter().position(|(shard, _)| *shard == id).expect("its mailbox was opened before");
         mailboxes.swap_remove(at).1
     });
-    let shard = Shard::install(config, senders, rewrite);
+    let shard = Shard::install(config, senders, EDITOR);
     add_default_vhost(&shard);
-    let (mail_shard, tick_shard, expiry_shard) = (shard.clone(), shard.clone(), shard);
+    let (mail_shard, tick_shard, delay_shard, expiry_shard) = (shard.clone(), shard.clone(), shard.clone(), shard);
     spawn_named("mail", move || mail::serve(&mail_shard, &receiver));
     spawn_named("heartbeats", move || tick_shard.tick_for_ever());
+    spawn_named("delays", move || delay_shard.delay_for_ever());
     spawn_named("expiry", move || expiry_shard.expire_for_ever());
 }
 

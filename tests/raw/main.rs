@@ -11,6 +11,7 @@
 //! | `channels` | opening and closing channels, frames out of place, content out of order |
 //! | `content` | bodies of every size, properties, interleaving, pipelining |
 //! | `exchanges`, `queues` | declaring and deleting them, and every refusal |
+//! | `exchange_types` | what RabbitMQ's plugins add |
 //! | `lifecycles` | exclusive and auto-delete, notified consumers |
 //! | `routing` | which queue gets what, as far as the clients do not show it already |
 //! | `consuming` | deliver, get, consumers and their refusals |
@@ -24,6 +25,7 @@
 mod channels;
 mod consuming;
 mod content;
+mod exchange_types;
 mod exchanges;
 mod handshake;
 mod lifecycles;

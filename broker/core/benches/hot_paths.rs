@@ -231,7 +231,7 @@ fn routes() {
 }
 
 fn route(router: &mut Router, topology: &Topology, name: &str, exchange: &str, key: &str, expected: usize) {
-    let publish = Publish { exchange, routing_key: key, more_keys: &[], headers: None };
+    let publish = Publish { exchange, routing_key: key, ..Publish::default() };
     measure(&format!("check and route: {name}"), MESSAGES, || {
         for _ in 0..MESSAGES {
             let point = topology.publish_point_for_client(VHOST, black_box(exchange)).expect("there");

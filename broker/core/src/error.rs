@@ -92,6 +92,36 @@ pub enum Reason {
     UnsupportedQueueType(Box<str>),
 }
 
+/// Why an exchange type that is not one of AMQP's four refuses a declaration or a binding, in the words of RabbitMQ's
+/// plugins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TypeRefusal {
+    /// `Unsupported property: <p>`
+    HashProperty(Box<str>),
+    /// `hash-header and hash-property are mutually exclusive`
+    HashedTwice,
+    /// `Invalid argument, 'x-delayed-type' must be an existing exchange type`
+    NoDelayedType,
+    /// `Invalid argument <value>, 'x-recent-history-length' must be a positive integer`
+    HistoryLength(Box<str>),
+    /// `The binding key must be an integer: <<"<key>">>`
+    WeightNotInteger(Box<str>),
+    /// `The binding key must be greater than 0`
+    WeightTooSmall,
+    /// `Non empty binding '<key>' key not permitted`
+    NonEmptyKey(Box<str>),
+    /// `Queue type <type> not valid for this exchange type`
+    QueueType(QueueKind),
+    /// `Destination not found`: an exchange, where only queues will do.
+    DestinationNotFound,
+}
+
+impl From<TypeRefusal> for Error {
+    fn from(refusal: TypeRefusal) -> Self {
+        Self::OfType(refusal)
+    }
+}
+
 /// See the module's description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -110,6 +140,8 @@ pub enum Error {
     // Exchanges.
     /// `unknown exchange type '<type>'`
     UnknownExchangeType(Box<str>),
+    /// An exchange type's own rules; texts with [`TypeRefusal`].
+    OfType(TypeRefusal),
     /// `operation not permitted on the default exchange`
     DefaultExchange,
     /// `invalid type '<type_name>' for arg 'alternate-exchange' in exchange '<x>' in vhost '<v>'`
@@ -264,7 +296,7 @@ impl Error {
             Self::TopicAccessRefused { exchange, .. } => Some(exchange),
             Self::NoVhost | Self::NamePrefixTooLong(_) | Self::ServerNamedUnsupported(_) => None,
             Self::UnknownExchangeType(_) | Self::DefaultExchange | Self::UnknownDeliveryTag(_) => None,
-            Self::InvalidMatchValue(_) | Self::InvalidMatchType { .. } => None,
+            Self::InvalidMatchValue(_) | Self::InvalidMatchType { .. } | Self::OfType(_) => None,
         }
     }
 
@@ -276,6 +308,7 @@ impl Error {
             Self::NamePrefixTooLong(_) => "queue name prefix too long",
             Self::ServerNamedUnsupported(_) => "queue type cannot be server-named",
             Self::UnknownExchangeType(_) => "unknown exchange type",
+            Self::OfType(_) => "against the rules of the exchange type",
             Self::DefaultExchange => "operation not permitted on the default exchange",
             Self::InvalidAlternateExchange { .. } => "alternate exchange is not a string",
             Self::SystemExchange(_) => "system exchange cannot be deleted",

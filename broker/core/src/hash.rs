@@ -32,6 +32,11 @@ impl Default for FoldHasher {
     }
 }
 
+/// A hasher whose results may be relied on in other processes: for choices that must survive a restart.
+pub(crate) fn stable_hasher() -> FoldHasher {
+    FoldHasher(START)
+}
+
 impl FoldHasher {
     #[inline]
     fn fold(&mut self, word: u64) {

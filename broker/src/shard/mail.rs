@@ -7,7 +7,7 @@ use std::sync::Arc;
 use leveret_core::message::Message;
 use leveret_core::queue::Delivery;
 use leveret_core::topology::TopologyChange;
-use leveret_core::{ConsumerId, QueueId, ShardId};
+use leveret_core::{ConsumerId, Name, QueueId, ShardId, VhostId};
 use leveret_runtime as runtime;
 use runtime::mailbox::channel::{Receiver, Sender};
 
@@ -46,6 +46,8 @@ pub enum Mail {
     Reply(ChannelKey, u64, Box<Reply>),
     /// A publish was taken (or refused).
     Confirm(ChannelKey, u64, bool),
+    /// For the owner of the topology: an exchange wants to keep this message.
+    Keep(VhostId, Name, Arc<Message>),
     /// For the owner of the topology.
     Request(Box<Request>),
     /// From the owner: change the replica, then say so.
@@ -128,6 +130,7 @@ impl Shard {
             Mail::Cancelled(key, consumer) => self.with_channel(key, |channel| channel.cancelled(consumer)),
             Mail::Reply(key, number, reply) => self.with_channel(key, |channel| channel.reply(number, *reply)),
             Mail::Confirm(key, number, accepted) => self.with_channel(key, |channel| channel.confirm(number, accepted)),
+            Mail::Keep(vhost, exchange, message) => self.keep_for_later(vhost, exchange, message),
             Mail::Request(request) => self.serve_request(*request),
             Mail::Apply(number, change) => {
                 self.apply(&change);

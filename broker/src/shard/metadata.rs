@@ -230,6 +230,7 @@ impl Shard {
         if let TopologyChange::QueueDeclared { vhost, record } = change {
             self.queue_declared(*vhost, record);
         }
+        self.update_histories(change, &applied);
         let removed = applied.queues_removed.iter().filter(|record| record.shard == self.id).map(|record| record.id);
         for queue in ended.into_iter().chain(removed) {
             self.end_queue(queue);

@@ -9,9 +9,13 @@
 //! ```
 
 pub mod address;
+pub mod delays;
+pub mod editor;
+pub mod history;
 pub mod mail;
 pub mod metadata;
 pub mod queues;
+mod republish;
 #[cfg(test)]
 mod tests;
 
@@ -20,14 +24,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use leveret_core::death::Redirect;
-use leveret_core::message::Message;
 use leveret_core::topology::{Router, Topology};
 use leveret_core::{ConnectionId, ConsumerId, FastMap, ShardId, Time};
 use leveret_runtime as runtime;
 
 use crate::config::Config;
 use address::{ChannelKey, Subscriber};
+use delays::Delays;
+use editor::Editor;
+use history::Histories;
 use mail::{Mail, Post};
 use metadata::Owner;
 use queues::Queues;
@@ -64,22 +69,23 @@ pub struct Shard {
     pub router: RefCell<Router>,
     /// The queues that live here.
     pub queues: Queues,
+    /// Messages of this shard's publishers that wait.
+    pub delays: Delays,
+    /// Messages for bindings to come; on shard 0.
+    pub histories: Histories,
     owner: Owner,
     post: Post,
     channels: RefCell<FastMap<ChannelKey, Rc<dyn Subscriber>>>,
     clients: RefCell<FastMap<ConnectionId, Rc<dyn Client>>>,
     turn_end: RefCell<Vec<Rc<dyn AtTurnEnd>>>,
-    /// How a dead-lettered message is written anew; the front-end's, which knows what properties are.
-    pub(crate) rewrite: Rewrite,
+    /// The front-end's, which knows what properties are.
+    pub(crate) editor: Editor,
     last_number: Cell<u64>,
     started: Instant,
     /// Milliseconds from 1970 to `started`.
     epoch_ms: u64,
     now: Cell<Time>,
 }
-
-/// Makes of a dead message the one that is published again.
-pub type Rewrite = fn(&Arc<Message>, &Redirect) -> Arc<Message>;
 
 thread_local! {
     /// The broker's shards on this thread, by number: one on the real driver, all of them on the simulated one.
@@ -100,7 +106,7 @@ impl Shard {
     pub fn install(
         config: Arc<Config>,
         senders: Vec<runtime::mailbox::channel::Sender<Mail>>,
-        rewrite: Rewrite,
+        editor: Editor,
     ) -> Rc<Shard> {
         let index = runtime::shard_id().index();
         let since_1970 = runtime::time::system_now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -109,14 +115,16 @@ impl Shard {
             id: shard_number(index),
             config,
             topology: RefCell::new(Topology::new()),
-            router: RefCell::new(Router::default()),
+            router: RefCell::new(Router::seeded(runtime::random::u64())),
             queues: Queues::default(),
+            delays: Delays::default(),
+            histories: Histories::default(),
             owner: Owner::default(),
             post: Post::new(senders),
             channels: RefCell::default(),
             clients: RefCell::default(),
             turn_end: RefCell::default(),
-            rewrite,
+            editor,
             last_number: Cell::new(0),
             started: runtime::time::now(),
             epoch_ms,

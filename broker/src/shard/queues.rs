@@ -6,11 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leveret_core::death::{DeathReason, Redirect, redirect};
-use leveret_core::exchange::Destination;
 use leveret_core::message::Message;
+use leveret_core::queue::settings::DeadLetterTarget;
 use leveret_core::queue::{ConsumerSpec, Delivery, Effect, Published, Queue, Settlement};
-use leveret_core::topology::{Publish as Route, QueueRecord};
+use leveret_core::topology::QueueRecord;
 use leveret_core::{ConnectionId, ConsumerId, Error, FastMap, Name, QueueId, Seq, Time, VhostId};
 use leveret_runtime::sync::Event;
 
@@ -142,6 +141,13 @@ impl Queues {
         let mut home = Home { queue, vhost, consumers: FastMap::default(), due: None };
         self.schedule(record.id, &mut home);
         self.homes.borrow_mut().insert(record.id, home);
+    }
+
+    /// Where a queue's dead messages go, with the queue's place and name.
+    pub(super) fn dead_letter_target(&self, id: QueueId) -> Option<(VhostId, Name, DeadLetterTarget)> {
+        let homes = self.homes.borrow();
+        let home = homes.get(&id)?;
+        Some((home.vhost, home.queue.name().clone(), home.queue.dead_letter_target()?.clone()))
     }
 
     /// This shard has heard of a queue, wherever it lives; answers the commands that came before.
@@ -408,39 +414,6 @@ impl Shard {
         };
         let action = Action::QueueEnded { queue: id, reply };
         self.request(Request { ticket, vhost, connection: ConnectionId(0), action });
-    }
-
-    /// Publishes a dead message again, as the queue's dead-letter target says. At most once: nobody waits for it.
-    fn dead_letter(self: &Rc<Self>, id: QueueId, message: &Arc<Message>, reason: DeathReason) {
-        let homes = self.queues.homes.borrow();
-        let Some(home) = homes.get(&id) else { return };
-        let Some(target) = home.queue.dead_letter_target() else { return };
-        let (vhost, name) = (home.vhost, home.queue.name().clone());
-        let redirect = redirect(message, &name, target, reason, self.now());
-        drop(homes);
-        let reborn = (self.rewrite)(message, &redirect);
-        for destination in self.dead_letter_destinations(vhost, &redirect, &reborn) {
-            let queue = QueueAddress { shard: destination.shard, queue: destination.queue };
-            self.command(queue, Command::Publish { message: reborn.clone(), confirm: None });
-        }
-    }
-
-    /// Where it goes; nowhere if the exchange does not exist. "A target queue is skipped if the death history already
-    /// contains it and no entry back to it is a rejection."
-    fn dead_letter_destinations(&self, vhost: VhostId, redirect: &Redirect, message: &Message) -> Vec<Destination> {
-        let topology = self.topology.borrow();
-        let route = Route {
-            exchange: &redirect.exchange,
-            routing_key: &redirect.routing_key,
-            more_keys: &redirect.more_keys,
-            headers: message.headers(),
-        };
-        let mut router = self.router.borrow_mut();
-        let Ok(found) = router.route(&topology, vhost, &route) else { return Vec::new() };
-        let queue =
-            |it: &Destination| topology.vhost(vhost).ok()?.queue_by_id(it.queue).map(|queue| queue.name.clone());
-        let is_cycle = |it: &Destination| queue(it).is_some_and(|name| redirect.deaths.is_cycle(&name));
-        found.iter().filter(|it| !is_cycle(it)).copied().collect()
     }
 
     /// The coroutine that looks after what expires, until the program ends.

@@ -9,55 +9,40 @@
 mod direct;
 mod edges;
 mod headers;
+mod kind;
 mod targets;
 mod topic;
+mod weighted;
 
 pub use edges::Edge;
 pub use headers::check_pattern;
+pub(crate) use kind::Rule;
+pub use kind::{DELAY_MAX_MS, ExchangeKind, HISTORY_LENGTH, HashProperty, Identity, delay_ms};
 pub use targets::{Destination, Target};
 pub use topic::TopicScratch;
 
 use std::sync::Arc;
 
+use crate::error::Error;
 use crate::ids::Name;
+use crate::queue::settings::QueueKind;
 use crate::value::Arguments;
 use direct::DirectTable;
 use edges::{Change, Edges};
 use headers::HeadersTable;
 use targets::TargetSet;
 use topic::TopicTable;
+use weighted::WeightedTable;
 
-/// The exchange types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ExchangeKind {
-    /// Binding key equals routing key.
-    Direct,
-    /// Every binding.
-    Fanout,
-    /// Words with wildcards.
-    Topic,
-    /// Patterns on the headers table.
-    Headers,
-}
-
-impl ExchangeKind {
-    /// All of them, for lists of capabilities.
-    pub const ALL: [Self; 4] = [Self::Direct, Self::Fanout, Self::Topic, Self::Headers];
-
-    /// The type of that name; `None` if there is none.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
-
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Fanout => "fanout",
-            Self::Topic => "topic",
-            Self::Headers => "headers",
-        }
-    }
+/// What of a message decides its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    /// One of its routing keys.
+    pub(crate) key: &'a str,
+    pub(crate) headers: Option<&'a Arguments>,
+    pub(crate) identity: Identity<'a>,
+    /// For types that choose at random.
+    pub(crate) random: u64,
 }
 
 /// An exchange as declared.
@@ -83,6 +68,7 @@ pub struct ExchangeRecord {
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) record: Arc<ExchangeRecord>,
+    rule: Rule,
     edges: Edges,
     table: Table,
     /// How many edges lead to exchanges.
@@ -95,28 +81,39 @@ enum Table {
     Fanout(TargetSet),
     Topic(TopicTable),
     Headers(HeadersTable),
+    Weighted(WeightedTable),
+    /// One of them, by hash or at random.
+    Any(TargetSet),
 }
 
 impl Exchange {
+    /// An exchange without bindings. Arguments that a declare would have refused count as absent.
     pub(crate) fn new(record: Arc<ExchangeRecord>) -> Self {
-        let table = match record.kind {
+        let rule = Rule::parse(record.kind, &record.arguments);
+        let rule = rule.or_else(|_| Rule::parse(record.kind, &Arguments::new())).unwrap_or_else(|_| Rule::fanout());
+        let table = match rule.routes_as {
             ExchangeKind::Direct => Table::Direct(DirectTable::default()),
-            ExchangeKind::Fanout => Table::Fanout(TargetSet::default()),
+            ExchangeKind::Fanout | ExchangeKind::RecentHistory => Table::Fanout(TargetSet::default()),
             ExchangeKind::Topic => Table::Topic(TopicTable::default()),
             ExchangeKind::Headers => Table::Headers(HeadersTable::default()),
+            ExchangeKind::ConsistentHash => Table::Weighted(WeightedTable::default()),
+            ExchangeKind::ModulusHash | ExchangeKind::Random | ExchangeKind::LocalRandom | ExchangeKind::Delayed => {
+                Table::Any(TargetSet::default())
+            }
         };
-        Self { record, edges: Edges::default(), table, onward: 0 }
+        Self { record, rule, edges: Edges::default(), table, onward: 0 }
     }
 
-    /// Adds a binding; `false` if an equal one is there.
-    pub(crate) fn bind(&mut self, target: Target, key: &Name, arguments: &Arguments) -> bool {
+    /// Adds a binding; `false` if an equal one is there. `label` is the target's name.
+    pub(crate) fn bind(&mut self, target: Target, label: &str, key: &Name, arguments: &Arguments) -> bool {
         let change = self.edges.insert(target, key, arguments);
         if change == Change::None {
             return false;
         }
         match &mut self.table {
             Table::Direct(table) if change >= Change::Key => table.insert(key, target),
-            Table::Fanout(table) if change >= Change::Target => table.insert(target),
+            Table::Fanout(table) | Table::Any(table) if change >= Change::Target => table.insert(target),
+            Table::Weighted(table) if change >= Change::Key => table.insert(key, target, label),
             Table::Topic(table) if change >= Change::Key => table.insert(key, target),
             Table::Headers(table) => table.insert(target, key, arguments),
             _ => {}
@@ -133,7 +130,8 @@ impl Exchange {
         }
         match &mut self.table {
             Table::Direct(table) if change >= Change::Key => table.remove(key, target),
-            Table::Fanout(table) if change >= Change::Target => table.remove(target),
+            Table::Fanout(table) | Table::Any(table) if change >= Change::Target => table.remove(target),
+            Table::Weighted(table) if change >= Change::Key => table.remove(key, target),
             Table::Topic(table) if change >= Change::Key => table.remove(key, target),
             Table::Headers(table) => table.remove(target, key, arguments),
             _ => {}
@@ -152,19 +150,50 @@ impl Exchange {
     }
 
     /// Appends the targets of a message; a target may appear twice, if it has several matching bindings.
-    pub(crate) fn matches(
-        &self,
-        key: &str,
-        headers: Option<&Arguments>,
-        scratch: &mut TopicScratch,
-        out: &mut Vec<Target>,
-    ) {
+    pub(crate) fn matches(&self, subject: &Subject<'_>, scratch: &mut TopicScratch, out: &mut Vec<Target>) {
         match &self.table {
-            Table::Direct(table) => out.extend_from_slice(table.matches(key)),
+            Table::Direct(table) => out.extend_from_slice(table.matches(subject.key)),
             Table::Fanout(table) => out.extend_from_slice(table.as_slice()),
-            Table::Topic(table) => table.matches(key, scratch, out),
-            Table::Headers(table) => table.matches(headers, out),
+            Table::Topic(table) => table.matches(subject.key, scratch, out),
+            Table::Headers(table) => table.matches(subject.headers, out),
+            Table::Weighted(table) => out.extend(table.choose(self.hash(subject))),
+            Table::Any(table) => {
+                let number = match self.rule.routes_as {
+                    ExchangeKind::ModulusHash => self.hash(subject),
+                    _ => subject.random,
+                };
+                out.extend(one_of(table.as_slice(), number));
+            }
         }
+    }
+
+    fn hash(&self, subject: &Subject<'_>) -> u64 {
+        self.rule.hash_on.hash(subject.key, subject.headers, subject.identity)
+    }
+
+    /// Whether messages with a delay wait here.
+    pub(crate) fn delays(&self) -> bool {
+        self.rule.delays
+    }
+
+    /// Whether it wants to keep this message for bindings to come.
+    pub(crate) fn keeps(&self, headers: Option<&Arguments>) -> bool {
+        self.rule.history.is_some() && !kind::is_not_kept(headers)
+    }
+
+    /// How many messages it keeps for bindings to come, if it does.
+    pub(crate) fn history(&self) -> Option<usize> {
+        self.rule.history
+    }
+
+    /// Checks a binding's key and destination against its type; `queue` is the destination's type, `None` for an exchange.
+    pub(crate) fn check_binding(&self, key: &str, queue: Option<QueueKind>) -> Result<(), Error> {
+        self.rule.check_binding(key, queue)
+    }
+
+    /// How it routes, once nothing delays a message.
+    pub(crate) fn routes_as(&self) -> ExchangeKind {
+        self.rule.routes_as
     }
 
     pub(crate) fn has_edge(&self, target: Target, key: &str, arguments: &Arguments) -> bool {
@@ -191,9 +220,9 @@ impl Exchange {
         self.edges.targets()
     }
 
-    /// Whether the headers table matters for what is published here directly.
+    /// Whether the headers table, or a property, matters for what is published here directly.
     pub(crate) fn reads_headers(&self) -> bool {
-        self.record.kind == ExchangeKind::Headers && self.edges.len() > 0
+        self.rule.reads_headers() && (self.edges.len() > 0 || self.record.kind != ExchangeKind::Headers)
     }
 
     /// Whether its routes depend on nothing but its own bindings and the key, and take work to find.
@@ -216,4 +245,10 @@ impl Exchange {
         let onward = self.edges.iter().filter(|edge| matches!(edge.target, Target::Exchange(_))).count();
         assert_eq!(onward, self.onward);
     }
+}
+
+/// One of a list, if there is any, by a number without pattern.
+fn one_of(targets: &[Target], number: u64) -> Option<Target> {
+    let index = number.checked_rem(targets.len() as u64)?;
+    targets.get(usize::try_from(index).ok()?).copied()
 }

@@ -1,8 +1,9 @@
 //! The owner's checks for bindings.
 
 use crate::error::{Error, Resource};
-use crate::exchange::{ExchangeKind, ExchangeRecord, check_pattern};
+use crate::exchange::{Exchange, ExchangeKind, check_pattern};
 use crate::ids::{ConnectionId, Name, VhostId};
+use crate::queue::settings::QueueKind;
 use crate::value::Arguments;
 
 use super::exchanges::refuse_default;
@@ -29,10 +30,11 @@ impl Topology {
     /// Checks a bind; `None` if the binding is there already. Of two missing ends the source is named, as in RabbitMQ.
     pub fn bind(&self, bind: &Bind<'_>) -> Result<Option<TopologyChange>, Error> {
         let binding = self.binding(bind)?;
-        let source = self.check_ends(bind, &binding)?;
-        if source.kind == ExchangeKind::Headers {
+        let (source, queue) = self.check_ends(bind, &binding)?;
+        if source.routes_as() == ExchangeKind::Headers {
             check_pattern(&binding.arguments)?;
         }
+        source.check_binding(&binding.key, queue)?;
         let is_new = !self.vhost(bind.vhost)?.has_binding(&binding);
         Ok(is_new.then_some(TopologyChange::Bound { vhost: bind.vhost, binding }))
     }
@@ -64,16 +66,21 @@ impl Topology {
         Ok(Binding { source: source.into(), destination, key: bind.key.into(), arguments })
     }
 
-    /// Both ends must exist, and the queue be usable by this connection; returns the source.
-    fn check_ends(&self, bind: &Bind<'_>, binding: &Binding) -> Result<&ExchangeRecord, Error> {
+    /// Both ends must exist, and the queue be usable by this connection; returns the source and the queue's type.
+    fn check_ends(&self, bind: &Bind<'_>, binding: &Binding) -> Result<(&Exchange, Option<QueueKind>), Error> {
         let vhost = self.vhost(bind.vhost)?;
-        let exchange =
-            |name: &str| vhost.exchange(name).ok_or_else(|| Error::NotFound(Resource::exchange(vhost.name(), name)));
+        let exchange = |name: &str| {
+            let node = vhost.exchange_named(name);
+            node.map(|node| &node.exchange).ok_or_else(|| Error::NotFound(Resource::exchange(vhost.name(), name)))
+        };
         let source = exchange(&binding.source)?;
-        match &binding.destination {
-            BindingEnd::Queue(name) => _ = self.queue(bind.vhost, name, bind.connection)?,
-            BindingEnd::Exchange(name) => _ = exchange(name)?,
-        }
-        Ok(source)
+        let queue = match &binding.destination {
+            BindingEnd::Queue(name) => Some(self.queue(bind.vhost, name, bind.connection)?.kind()),
+            BindingEnd::Exchange(name) => {
+                exchange(name)?;
+                None
+            }
+        };
+        Ok((source, queue))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Inequivalent, Resource};
-use crate::exchange::{ExchangeKind, ExchangeRecord};
+use crate::exchange::{ExchangeKind, ExchangeRecord, Rule};
 use crate::ids::{Name, VhostId};
 use crate::value::{Arguments, Value};
 
@@ -50,6 +50,7 @@ impl Topology {
         if name.starts_with(RESERVED_PREFIX) {
             return Err(Error::ReservedName(resource));
         }
+        Rule::parse(kind, &declare.arguments)?;
         let alternate = alternate(&resource, &declare.arguments)?;
         self.check_exchange_limit(&resource)?;
         let record = Arc::new(ExchangeRecord {
@@ -114,13 +115,14 @@ fn check_equivalence(
     kind: ExchangeKind,
     current: &ExchangeRecord,
 ) -> Result<(), Error> {
-    let key = "alternate-exchange";
+    let (key, delayed) = ("alternate-exchange", "x-delayed-type");
     let pairs = [
         ("type", Some(Value::str(kind.as_str())), Some(Value::str(current.kind.as_str()))),
         ("durable", Some(Value::Bool(declare.durable)), Some(Value::Bool(current.durable))),
         ("auto_delete", Some(Value::Bool(declare.auto_delete)), Some(Value::Bool(current.auto_delete))),
         ("internal", Some(Value::Bool(declare.internal)), Some(Value::Bool(current.internal))),
         (key, declare.arguments.get(key).cloned(), current.arguments.get(key).cloned()),
+        (delayed, declare.arguments.get(delayed).cloned(), current.arguments.get(delayed).cloned()),
     ];
     match pairs.into_iter().find(|(_, received, current)| received != current) {
         None => Ok(()),

@@ -32,7 +32,7 @@ pub use bindings::Bind;
 pub use change::{Applied, Binding, BindingEnd, TopologyChange};
 pub use exchanges::ExchangeDeclare;
 pub use queues::{NAME_PREFIX_MAX, QueueDeclare, QueueRecord};
-pub use route::{Publish, PublishPoint, Router};
+pub use route::{Aside, Publish, PublishPoint, Router};
 pub use vhost::Vhost;
 
 use std::borrow::Cow;

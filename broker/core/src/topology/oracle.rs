@@ -250,7 +250,7 @@ impl Run {
 
     fn route(&mut self) {
         let (start, key, headers) = (self.any(&EXCHANGES), self.any(&ROUTING_KEYS), self.fields());
-        let publish = Publish { exchange: start, routing_key: key, more_keys: &[], headers: Some(&headers) };
+        let publish = Publish { exchange: start, routing_key: key, headers: Some(&headers), ..Publish::default() };
         let is_there = self.model.exchanges.iter().any(|it| it.name == start);
         let Ok(found) = self.router.route(&self.topology, VHOST, &publish).map(<[_]>::to_vec) else {
             return assert!(!is_there);

@@ -4,8 +4,8 @@
 //! message to its alternate exchange, if that exists. Routes through a single topic exchange are remembered.
 
 use crate::error::{Error, Resource};
-use crate::exchange::{Destination, ExchangeRecord, Target, TopicScratch};
-use crate::ids::{ExchangeId, VhostId};
+use crate::exchange::{Destination, ExchangeRecord, Identity, Subject, Target, TopicScratch, delay_ms};
+use crate::ids::{ExchangeId, Name, VhostId};
 use crate::value::Arguments;
 
 use super::cache::{Question, RouteCache};
@@ -13,7 +13,7 @@ use super::vhost::ExchangeNode;
 use super::{Topology, Vhost};
 
 /// What routing looks at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Publish<'a> {
     /// The exchange's name.
     pub exchange: &'a str,
@@ -23,6 +23,10 @@ pub struct Publish<'a> {
     pub more_keys: &'a [Box<str>],
     /// The headers table; only needed if [`Topology::needs_headers`]. `None` is an empty one.
     pub headers: Option<&'a Arguments>,
+    /// Properties that may decide; needed with the headers.
+    pub identity: Identity<'a>,
+    /// It has waited as long as its header says, or must not.
+    pub has_waited: bool,
 }
 
 /// An exchange that messages are published to, looked up once for all that is asked of it.
@@ -85,6 +89,23 @@ impl Topology {
     }
 }
 
+/// What some exchanges do besides routing, each named; empty for nearly every message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// Have the message published to them again when so many milliseconds have passed.
+    pub delayed: Vec<(Name, u64)>,
+    /// Keep the message for their bindings to come.
+    pub kept: Vec<Name>,
+}
+
+impl Aside {
+    /// Whether there is nothing to do.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.delayed.is_empty() && self.kept.is_empty()
+    }
+}
+
 /// Routes messages; keeps its buffers from one to the next. One for each shard, to be used with one topology only.
 #[derive(Debug, Default)]
 pub struct Router {
@@ -97,9 +118,23 @@ pub struct Router {
     message: u64,
     topic: TopicScratch,
     cache: RouteCache,
+    aside: Aside,
+    /// State of the generator for exchanges that choose at random.
+    random: u64,
 }
 
 impl Router {
+    /// A router whose choices at random follow from `seed`.
+    pub fn seeded(seed: u64) -> Self {
+        Self { random: seed, ..Self::default() }
+    }
+
+    /// What is to be done for the message that was routed last, besides giving it to its queues.
+    #[inline]
+    pub fn aside(&self) -> &Aside {
+        &self.aside
+    }
+
     /// Computes where a message goes; empty if it is unroutable. The order is the same on every replica and means
     /// nothing.
     ///
@@ -118,6 +153,9 @@ impl Router {
     #[inline]
     pub fn route_from(&mut self, point: PublishPoint<'_>, publish: &Publish<'_>) -> &[Destination] {
         self.destinations.clear();
+        if !self.aside.is_empty() {
+            self.aside = Aside::default();
+        }
         match point.exchange {
             None => self.route_by_queue_name(point.vhost, publish),
             Some((exchange, node)) if publish.more_keys.is_empty() && node.exchange.is_plain_topic() => {
@@ -162,9 +200,20 @@ impl Router {
         if node.exchange.record.name.is_empty() {
             return self.route_by_queue_name(vhost, publish);
         }
+        if node.exchange.delays()
+            && let Some(delay) = publish.headers.filter(|_| !publish.has_waited).and_then(delay_ms)
+        {
+            return self.aside.delayed.push((node.exchange.record.name.clone(), delay));
+        }
+        if node.exchange.keeps(publish.headers) {
+            self.aside.kept.push(node.exchange.record.name.clone());
+        }
         self.targets.clear();
+        let (headers, identity) = (publish.headers, publish.identity);
         for key in keys(publish) {
-            node.exchange.matches(key, publish.headers, &mut self.topic, &mut self.targets);
+            let random = self.next_random();
+            let subject = Subject { key, headers, identity, random };
+            node.exchange.matches(&subject, &mut self.topic, &mut self.targets);
         }
         if self.targets.is_empty()
             && let Some(alternate) = &node.exchange.record.alternate
@@ -177,6 +226,13 @@ impl Router {
                 Target::Exchange(next) => self.will_visit(next),
             }
         }
+    }
+
+    /// SplitMix64: an even spread is all that is asked of it.
+    fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let bits = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits ^ bits >> 31
     }
 
     fn will_visit(&mut self, exchange: ExchangeId) {

@@ -145,7 +145,7 @@ impl Bench {
 
     fn route_keys(&mut self, exchange: &str, key: &str, more: &[&str]) -> String {
         let more_keys: Vec<Box<str>> = more.iter().map(|key| (*key).into()).collect();
-        let publish = Publish { exchange, routing_key: key, more_keys: &more_keys, headers: None };
+        let publish = Publish { exchange, routing_key: key, more_keys: &more_keys, ..Publish::default() };
         let found = self.router.route(&self.owner, VHOST, &publish).expect("it exists").to_vec();
         assert_eq!(self.replica_router.route(&self.replica, VHOST, &publish), Ok(&found[..]));
         let mut names: Vec<_> = found.iter().map(|it| (it.queue, &*self.record(it.queue).name)).collect();

@@ -100,6 +100,11 @@ impl Vhost {
         self.exchanges.iter().flatten().map(|node| &node.exchange.record)
     }
 
+    /// How many messages an exchange keeps for bindings to come, if it does.
+    pub fn history_length(&self, exchange: &str) -> Option<usize> {
+        self.exchange_named(exchange)?.exchange.history()
+    }
+
     /// Exchanges besides the predeclared ones.
     pub(super) fn declared_exchange_count(&self) -> usize {
         self.exchange_names.len() - PREDECLARED.len()
@@ -211,7 +216,8 @@ impl Vhost {
         let Some(target) = self.target(&binding.destination) else { return };
         let Some(source) = self.exchange_id(&binding.source) else { return };
         let Some(Some(node)) = self.exchanges.get_mut(source.0 as usize) else { return };
-        node.exchange.bind(target, &binding.key, &binding.arguments);
+        let (BindingEnd::Queue(label) | BindingEnd::Exchange(label)) = &binding.destination;
+        node.exchange.bind(target, label, &binding.key, &binding.arguments);
         self.last_version += 1;
         node.version = self.last_version;
         if let Some(sources) = self.sources_mut(target) {

@@ -10,7 +10,7 @@ use leveret_core::value::Arguments;
 use super::values;
 
 /// The message as it is published again: "expiration is removed, body and other properties stay."
-pub fn rewrite(message: &Arc<Message>, redirect: &Redirect) -> Arc<Message> {
+pub(super) fn rewrite(message: &Arc<Message>, redirect: &Redirect) -> Arc<Message> {
     // The bytes were checked when the message came in.
     let mut basic = Properties::parse(message.properties()).map(|raw| BasicProperties::from(&raw)).unwrap_or_default();
     let mut headers = values::from_table(basic.headers.take().unwrap_or_default());

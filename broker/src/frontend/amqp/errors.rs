@@ -7,7 +7,7 @@ use std::fmt;
 
 use leveret_amqp::error::ProtocolError;
 use leveret_amqp::reply::ReplyCode;
-use leveret_core::error::{Error, Inequivalent, Reason, Resource, ResourceKind};
+use leveret_core::error::{Error, Inequivalent, Reason, Resource, ResourceKind, TypeRefusal};
 use leveret_core::value::Value;
 
 /// What the client reads when the core refuses something.
@@ -31,6 +31,7 @@ pub(super) fn explain(error: &Error) -> ProtocolError {
         Error::UnknownExchangeType(kind) => {
             say(Code::PreconditionFailed, format_args!("unknown exchange type '{kind}'"))
         }
+        Error::OfType(refusal) => say(Code::PreconditionFailed, format_args!("{}", OfType(refusal))),
         Error::DefaultExchange => {
             say(Code::AccessRefused, format_args!("operation not permitted on the default exchange"))
         }
@@ -146,6 +147,31 @@ impl fmt::Display for Guarded<'_> {
                 write!(f, "exchange 'amq.default' in vhost '{}'", self.0.vhost)
             }
             _ => Named(self.0).fmt(f),
+        }
+    }
+}
+
+/// What exchange types of plugins say.
+struct OfType<'a>(&'a TypeRefusal);
+
+impl fmt::Display for OfType<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            TypeRefusal::HashProperty(property) => write!(f, "Unsupported property: {property}"),
+            TypeRefusal::HashedTwice => f.write_str("hash-header and hash-property are mutually exclusive"),
+            TypeRefusal::NoDelayedType => {
+                f.write_str("Invalid argument, 'x-delayed-type' must be an existing exchange type")
+            }
+            TypeRefusal::HistoryLength(value) => {
+                write!(f, "Invalid argument {value}, 'x-recent-history-length' must be a positive integer")
+            }
+            TypeRefusal::WeightNotInteger(key) => write!(f, "The binding key must be an integer: <<\"{key}\">>"),
+            TypeRefusal::WeightTooSmall => f.write_str("The binding key must be greater than 0"),
+            TypeRefusal::NonEmptyKey(key) => write!(f, "Non empty binding '{key}' key not permitted"),
+            TypeRefusal::QueueType(kind) => {
+                write!(f, "Queue type {} not valid for this exchange type", kind.module_name())
+            }
+            TypeRefusal::DestinationNotFound => f.write_str("Destination not found"),
         }
     }
 }

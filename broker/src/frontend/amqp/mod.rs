@@ -9,8 +9,9 @@
 mod channel;
 mod connection;
 mod consume;
-pub mod dead_letter;
+mod dead_letter;
 mod declare;
+pub mod editor;
 mod errors;
 mod heartbeat;
 pub mod listener;

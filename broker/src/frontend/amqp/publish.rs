@@ -14,13 +14,13 @@ use leveret_amqp::value::FieldValue;
 use leveret_core::exchange::Destination;
 use leveret_core::message::Message;
 use leveret_core::queue::settings::TIME_LIMIT_MS;
-use leveret_core::topology::{Publish as Route, PublishPoint};
+use leveret_core::topology::{Aside, Publish as Route, PublishPoint};
 
 use super::channel::{Channel, Mode, Outcome, not_implemented};
+use super::editor;
 use super::errors::explain;
 use super::reply_to;
 use super::transaction::hold;
-use super::values::arguments;
 use crate::shard::address::QueueAddress;
 use crate::shard::queues::Command;
 
@@ -28,6 +28,7 @@ use crate::shard::queues::Command;
 #[derive(Default)]
 pub(super) struct Scratch {
     destinations: Vec<Destination>,
+    aside: Aside,
 }
 
 /// What the broker reads in a message's properties.
@@ -58,9 +59,9 @@ impl Channel {
             return Ok(());
         }
         let mut scratch = self.scratch.take();
-        self.route(point, publish, &reading, &mut scratch.destinations);
+        self.route(point, publish, &reading, &mut scratch);
         drop(topology); // what follows may reach any queue, and through its effects the topology
-        self.hand_out(publish, &reading, &scratch.destinations);
+        self.hand_out(publish, &reading, &mut scratch);
         self.scratch.replace(scratch);
         Ok(())
     }
@@ -71,24 +72,15 @@ impl Channel {
         let topology = self.link.shard.topology.borrow();
         let point = topology.publish_point(self.link.vhost, &publish.exchange).map_err(|error| explain(&error))?;
         let mut scratch = self.scratch.take();
-        self.route(point, publish, &reading, &mut scratch.destinations);
+        self.route(point, publish, &reading, &mut scratch);
         drop(topology);
-        self.hand_out(publish, &reading, &scratch.destinations);
+        self.hand_out(publish, &reading, &mut scratch);
         self.scratch.replace(scratch);
         Ok(())
     }
 
-    fn route(
-        &self,
-        point: PublishPoint<'_>,
-        publish: &Publish<'_>,
-        reading: &Reading,
-        destinations: &mut Vec<Destination>,
-    ) {
-        let headers = match point.needs_headers() {
-            true => publish.properties.headers().map(|headers| arguments(&headers)),
-            false => None,
-        };
+    fn route(&self, point: PublishPoint<'_>, publish: &Publish<'_>, reading: &Reading, scratch: &mut Scratch) {
+        let details = point.needs_headers().then(|| editor::of(&publish.properties));
         let more_keys: Vec<Box<str>> = match reading.bcc.is_empty() {
             true => reading.cc.clone(),
             false => reading.cc.iter().chain(&reading.bcc).cloned().collect(),
@@ -97,13 +89,19 @@ impl Channel {
             exchange: &publish.exchange,
             routing_key: &publish.routing_key,
             more_keys: &more_keys,
-            headers: headers.as_ref(),
+            headers: details.as_ref().map(|details| &details.headers),
+            identity: details.as_ref().map(|details| details.identity()).unwrap_or_default(),
+            has_waited: false,
         };
-        destinations.clear();
-        destinations.extend_from_slice(self.link.shard.router.borrow_mut().route_from(point, &route));
+        let mut router = self.link.shard.router.borrow_mut();
+        scratch.destinations.clear();
+        scratch.destinations.extend_from_slice(router.route_from(point, &route));
+        if !router.aside().is_empty() {
+            scratch.aside = router.aside().clone();
+        }
     }
 
-    fn hand_out(self: &Rc<Self>, publish: &Publish<'_>, reading: &Reading, destinations: &[Destination]) {
+    fn hand_out(self: &Rc<Self>, publish: &Publish<'_>, reading: &Reading, scratch: &mut Scratch) {
         if publish.exchange.is_empty()
             && let Some(to) = reply_to::address(&publish.routing_key)
         {
@@ -111,12 +109,19 @@ impl Channel {
             self.number_publish(0);
             return;
         }
-        if destinations.is_empty() && publish.mandatory {
+        let destinations = &scratch.destinations;
+        if destinations.is_empty() && publish.mandatory && scratch.aside.delayed.is_empty() {
             self.send_back(publish, reading); // "Return is sent before the confirm of the same message"
         }
         let number = self.number_publish(destinations.len());
-        let Some((last, others)) = destinations.split_last() else { return };
+        if destinations.is_empty() && scratch.aside.is_empty() {
+            return;
+        }
         let message = build(publish, reading);
+        if !scratch.aside.is_empty() {
+            self.link.shard.set_aside(self.link.vhost, &std::mem::take(&mut scratch.aside), &message);
+        }
+        let Some((last, others)) = scratch.destinations.split_last() else { return };
         for destination in others {
             self.give(*destination, message.clone(), number);
         }

@@ -1,0 +1,75 @@
+//! What the rest of the broker asks of AMQP's property bytes.
+
+use std::sync::Arc;
+
+use leveret_amqp::properties::{BasicProperties, Properties};
+use leveret_amqp::value::FieldValue;
+use leveret_core::message::Message;
+
+use super::dead_letter::rewrite;
+use super::values;
+use crate::shard::editor::{Details, Editor};
+
+/// AMQP's.
+pub const EDITOR: Editor = Editor { redirect: rewrite, waited, details };
+
+/// What routing may look at.
+fn details(message: &Message) -> Details {
+    // The bytes were checked when the message came in.
+    let Ok(properties) = Properties::parse(message.properties()) else { return Details::default() };
+    of(&properties)
+}
+
+/// What routing may look at, of a message that is not built yet.
+pub(super) fn of(properties: &Properties<'_>) -> Details {
+    Details {
+        headers: properties.headers().map(|headers| values::arguments(&headers)).unwrap_or_default(),
+        correlation_id: properties.correlation_id().map(Box::from),
+        message_id: properties.message_id().map(Box::from),
+        timestamp: properties.timestamp(),
+    }
+}
+
+/// A message as its delay ends: the header `x-delay` is negative now, as from RabbitMQ's plugin, so that nothing delays the message
+/// again.
+fn waited(message: &Arc<Message>) -> Arc<Message> {
+    let Ok(properties) = Properties::parse(message.properties()) else { return message.clone() };
+    let mut basic = BasicProperties::from(&properties);
+    if let Some(headers) = &mut basic.headers
+        && let Some(delay) = headers.get("x-delay").cloned()
+    {
+        headers.set("x-delay", negative(delay));
+    }
+    let raw = basic.encode().into_raw();
+    let (exchange, key) = (message.exchange_name(), message.routing_key_text());
+    let mut builder = Message::builder(exchange, key, &raw, 0);
+    builder
+        .body_of(message)
+        .persistent(message.persistent)
+        .priority(message.priority)
+        .expiration_ms(message.expiration_ms);
+    if !message.cc_keys().is_empty() {
+        builder.cc_keys(message.cc_keys().to_vec());
+    }
+    if !message.bcc_keys().is_empty() {
+        builder.bcc_keys(message.bcc_keys().to_vec());
+    }
+    if let Some(deaths) = message.deaths() {
+        builder.deaths(deaths.clone());
+    }
+    builder.build()
+}
+
+fn negative(delay: FieldValue) -> FieldValue {
+    match delay {
+        FieldValue::I8(value) => FieldValue::I8(value.saturating_neg()),
+        FieldValue::I16(value) => FieldValue::I16(value.saturating_neg()),
+        FieldValue::I32(value) => FieldValue::I32(value.saturating_neg()),
+        FieldValue::I64(value) => FieldValue::I64(value.saturating_neg()),
+        FieldValue::U8(value) => FieldValue::I16(-i16::from(value)),
+        FieldValue::U16(value) => FieldValue::I32(-i32::from(value)),
+        FieldValue::U32(value) => FieldValue::I64(-i64::from(value)),
+        FieldValue::LongString(text) => FieldValue::LongString([b"-", &text[..]].concat()),
+        other => other,
+    }
+}
