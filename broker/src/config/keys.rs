@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use leveret_core::permission::Tag;
+use leveret_core::access::Tag;
 
 use super::value::{self, InvalidValue, address, boolean, limit, milliseconds, minutes, number, share, size, timeout};
 use super::{Config, Confirm, LogFormat};
@@ -511,17 +511,14 @@ fn body_size(text: &str) -> Result<u64, InvalidValue> {
 
 fn default_tag(config: &mut Config, stars: &[&str], text: &str) -> Result<(), InvalidValue> {
     let word = stars.first().copied().unwrap_or_default();
-    let tag = Tag::parse(word).ok_or(InvalidValue {
-        expected: "one of the tags administrator, monitoring, policymaker, management, impersonator, protected",
-    })?;
     if boolean(text)? {
-        config.first_start.tags.push(tag);
+        config.first_start.tags.push(Tag::parse(word));
     }
     Ok(())
 }
 
 fn permission(config: &mut Config, index: usize, text: &str) -> Result<(), InvalidValue> {
-    leveret_core::permission::Pattern::new(text).map_err(|_| InvalidValue { expected: "a regular expression" })?;
+    leveret_core::access::pattern::Pattern::new(text).map_err(|_| InvalidValue { expected: "a regular expression" })?;
     put(&mut config.first_start.permissions[index], text.into())
 }
 

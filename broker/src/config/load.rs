@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(config.http, ["127.0.0.1:8080".parse().unwrap()]);
         assert!(config.loopback_users.is_empty());
         assert_eq!((config.first_start.user.as_str(), config.first_start.password.as_str()), ("admin", "secret#1"));
-        assert_eq!(config.first_start.tags, [leveret_core::permission::Tag::Monitoring]);
+        assert_eq!(config.first_start.tags, [leveret_core::access::Tag::Monitoring]);
         assert_eq!(config.alarms.memory_high_watermark, Amount::Relative(0.4));
         assert_eq!(config.alarms.disk_free_limit, Amount::Absolute(2_000_000_000));
         assert_eq!(config.log.filter, "warn,leveret::frontend=debug");

@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leveret_core::permission::{DEFAULT_USER, DEFAULT_VHOST, Tag};
+use leveret_core::access::{DEFAULT_USER, DEFAULT_VHOST, Tag};
 use value::{Amount, Level};
 
 /// AMQP's port.
