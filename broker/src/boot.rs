@@ -12,11 +12,12 @@ use runtime::mailbox::channel::{Receiver, Sender, channel};
 use runtime::signal::{Signal, Signals};
 use runtime::{Runtime, ShardId};
 
-use crate::config::Config;
+use crate::config::{Config, Tls};
 use crate::frontend::amqp::editor::EDITOR;
-use crate::frontend::amqp::listener::{Listener, settings};
+use crate::frontend::amqp::listener::{Listener, Wrapping, settings};
 use crate::shard::Shard;
 use crate::shard::mail::{self, Mail};
+use crate::transport::certificates::Certificates;
 
 /// The virtual host that exists from the start.
 const DEFAULT_VHOST: &str = "/";
@@ -42,26 +43,53 @@ pub fn serve(config: Config) -> io::Result<()> {
 fn run(config: &Arc<Config>) -> io::Result<()> {
     let signals = Signals::new([Signal::Interrupt, Signal::Terminate])?;
     let requests = Signals::new([Signal::Quit, Signal::Hangup])?;
-    spawn_named("signals", move || serve_requests(&requests));
     prepare_data_dir(config)?;
     start_shards(config)?;
-    let listeners: Vec<Listener> =
-        config.amqp.iter().map(|addr| Listener::bind(*addr, settings())).collect::<io::Result<_>>()?;
-    say_ready(config, &listeners.iter().map(Listener::local_addr).collect::<Vec<_>>());
+    let listeners = listen(config)?;
+    say_ready(config, &listeners);
+    let (certificates, tls) = (listeners.certificates.clone(), config.tls.clone());
+    spawn_named("signals", move || serve_requests(&requests, certificates.as_deref(), &tls));
     let signal = signals.recv()?;
     log::info!("{signal}: closing connections");
-    stop(listeners);
+    stop(listeners.amqp.into_iter().chain(listeners.amqps).collect());
     Ok(())
 }
 
-/// SIGQUIT: who is there and what does everybody wait for. SIGHUP: read again what can be read again, which is nothing yet.
-fn serve_requests(signals: &Signals) {
+/// SIGQUIT: who is there and what does everybody wait for. SIGHUP: read certificates again.
+fn serve_requests(signals: &Signals, certificates: Option<&Certificates>, tls: &Tls) {
     while let Ok(signal) = signals.recv() {
-        match signal {
-            Signal::Quit => eprint!("{}", runtime::dump()),
-            _ => log::info!("{signal}: there is nothing to reload: all options are given on the command line"),
+        match (signal, certificates) {
+            (Signal::Quit, _) => eprint!("{}", runtime::dump()),
+            (_, Some(certificates)) => match certificates.reload(tls) {
+                Ok(()) => log::info!("{signal}: certificates read again; other settings need a restart"),
+                Err(error) => log::error!("{signal}: certificates stay as they are: {error}"),
+            },
+            (_, None) => log::info!("{signal}: there is nothing to reload without TLS; settings need a restart"),
         }
     }
+}
+
+/// Listeners of AMQP, over TLS or not.
+struct Listeners {
+    amqp: Vec<Listener>,
+    amqps: Vec<Listener>,
+    certificates: Option<Arc<Certificates>>,
+}
+
+fn listen(config: &Arc<Config>) -> io::Result<Listeners> {
+    let settings = settings();
+    let bind = |addresses: &[SocketAddr], tls: Option<Arc<Certificates>>| {
+        let wrapping = Wrapping { proxy: config.proxy_protocol, tls };
+        addresses
+            .iter()
+            .map(|addr| Listener::bind(*addr, settings.clone(), wrapping.clone()))
+            .collect::<io::Result<_>>()
+    };
+    let certificates = match config.amqps.is_empty() && config.https.is_empty() {
+        true => None,
+        false => Some(Arc::new(Certificates::load(&config.tls).map_err(io::Error::other)?)),
+    };
+    Ok(Listeners { amqp: bind(&config.amqp, None)?, amqps: bind(&config.amqps, certificates.clone())?, certificates })
 }
 
 fn prepare_data_dir(config: &Config) -> io::Result<()> {
@@ -132,16 +160,20 @@ fn add_default_vhost(shard: &Rc<Shard>) {
 
 // ---- the ready line
 
-fn say_ready(config: &Config, amqp: &[SocketAddr]) {
-    let list: Vec<String> = amqp.iter().map(SocketAddr::to_string).collect();
+fn say_ready(config: &Config, listeners: &Listeners) {
+    let list = |name: &str, listeners: &[Listener]| {
+        let list: String = listeners.iter().map(|listener| format!(" {}", listener.local_addr())).collect();
+        if list.is_empty() { list } else { format!("{name}{list}, ") }
+    };
     let (version, shards) = (env!("CARGO_PKG_VERSION"), config.shards);
+    let addresses = format!("{}{}", list("amqp", &listeners.amqp), list("amqps", &listeners.amqps));
+    let addresses = addresses.trim_end_matches(", ");
     let plural = if shards == 1 { "" } else { "s" };
     let mut out = io::stdout().lock();
     // A closed stdout is no reason not to serve.
     let _ = writeln!(
         out,
-        "leveret {version} ready: amqp {} ({shards} shard{plural}, data directory {}; queues live in memory, nothing is stored yet)",
-        list.join(" "),
+        "leveret {version} ready: {addresses} ({shards} shard{plural}, data directory {}; queues live in memory, nothing is stored yet)",
         config.data_dir.display()
     );
     let _ = out.flush();

@@ -1,7 +1,7 @@
 //! Leveret: an AMQP 0-9-1 broker that RabbitMQ's users can switch to without touching their code.
 //!
 //! This crate composes the others into the one program: [`boot`] starts the runtime's shards, [`shard`] is what each of
-//! them owns, [`frontend`] is what clients speak to. The protocol is in `leveret-amqp`, the model in `leveret-core`, and
+//! them owns, [`frontend`] is what clients speak to, [`transport`] what carries it. The protocol is in `leveret-amqp`, the model in `leveret-core`, and
 //! everything that waits in `leveret-runtime`. [`perf`] is the load generator, a client that knows nothing of the broker.
 
 pub mod boot;
@@ -10,3 +10,4 @@ pub mod config;
 pub mod frontend;
 pub mod perf;
 pub mod shard;
+pub mod transport;

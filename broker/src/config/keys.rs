@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use leveret_core::access::Tag;
 
 use super::value::{self, InvalidValue, address, boolean, limit, milliseconds, minutes, number, share, size, timeout};
-use super::{Config, Confirm, LogFormat};
+use super::{CertificateUser, Config, Confirm, LogFormat};
 
 /// What is known of a key.
 pub struct Key {
@@ -316,9 +316,15 @@ pub static KEYS: &[Key] = &[
     ignored("ssl_options.ciphers.*", "only today's strong cipher suites are offered"),
     ignored("ssl_options.**", "the TLS library's own defaults hold"),
     ignored("ssl_handshake_timeout", "handshake_timeout covers TLS too"),
-    unsupported("ssl_cert_login_from", "the common name is taken"),
-    unsupported("ssl_cert_login_san_type", "the common name is taken"),
-    unsupported("ssl_cert_login_san_index", "the common name is taken"),
+    acts(
+        "ssl_cert_login_from",
+        |config, _, text| put(&mut config.tls.user_from, certificate_user(text)?),
+        |config| match config.tls.user_from {
+            CertificateUser::DistinguishedName => "distinguished_name".into(),
+            CertificateUser::CommonName => "common_name".into(),
+        },
+    ),
+    unsupported("ssl_cert_login_san_**", "set ssl_cert_login_from to distinguished_name or common_name"),
     unsupported("management.ssl.**", "the HTTP listener uses the certificate of ssl_options"),
     unsupported("prometheus.ssl.**", "put a proxy that speaks TLS in front of the Prometheus port"),
     // ---- management and metrics
@@ -550,6 +556,14 @@ fn verify(text: &str) -> Result<bool, InvalidValue> {
         "verify_peer" => Ok(true),
         "verify_none" => Ok(false),
         _ => Err(InvalidValue { expected: "verify_peer or verify_none" }),
+    }
+}
+
+fn certificate_user(text: &str) -> Result<CertificateUser, InvalidValue> {
+    match text {
+        "distinguished_name" => Ok(CertificateUser::DistinguishedName),
+        "common_name" => Ok(CertificateUser::CommonName),
+        _ => Err(InvalidValue { expected: "distinguished_name or common_name" }),
     }
 }
 

@@ -160,6 +160,18 @@ pub struct Tls {
     pub tls12: bool,
     /// Whether TLS 1.3 is offered.
     pub tls13: bool,
+    /// Whom a client's certificate names.
+    pub user_from: CertificateUser,
+}
+
+/// What of a client's certificate is the user of the EXTERNAL mechanism.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CertificateUser {
+    /// The subject's whole name, such as `CN=alice,O=Example`.
+    #[default]
+    DistinguishedName,
+    /// The subject's common name, such as `alice`.
+    CommonName,
 }
 
 /// See [`Config::management`].

@@ -17,7 +17,6 @@ use leveret_amqp::reply::ReplyCode;
 use leveret_amqp::server::{Connection as Machine, Event, Negotiated, Publish, Reach, Settings};
 use leveret_core::{ConnectionId, FastMap, Name};
 use leveret_runtime as runtime;
-use runtime::net::TcpStream;
 
 use super::channel::{Channel, Link};
 use super::heartbeat::{Due, Heartbeat};
@@ -25,6 +24,7 @@ use super::login::{self, Refusal};
 use super::output::Output;
 use crate::shard::metadata::Action;
 use crate::shard::{Client, Shard};
+use crate::transport::Transport;
 
 /// From the TCP connection to connection.open-ok; then the socket is closed without a frame.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ impl From<io::Error> for Ended {
 pub(super) struct Connection {
     id: ConnectionId,
     shard: Rc<Shard>,
-    stream: Rc<TcpStream>,
+    stream: Rc<Transport>,
     peer: SocketAddr,
     output: Rc<Output>,
     machine: RefCell<Machine>,
@@ -82,7 +82,7 @@ pub(super) struct Connection {
 }
 
 /// Serves one client until it goes.
-pub(super) fn serve(stream: TcpStream, peer: SocketAddr, settings: Arc<Settings>) {
+pub(super) fn serve(stream: Transport, peer: SocketAddr, settings: Arc<Settings>) {
     let shard = Shard::current();
     if let Err(error) = stream.set_nodelay(true) {
         return log::debug!("connection {peer}: {error}");

@@ -1,4 +1,4 @@
-//! Accepting AMQP connections, and handing each to the shard that has the fewest.
+//! Accepting AMQP connections, over TLS or not, and handing each to the shard that has the fewest.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,11 +8,18 @@ use std::time::Duration;
 use leveret_amqp::server::{Limits, Settings};
 use leveret_runtime as runtime;
 use runtime::JoinHandle;
-use runtime::net::{ServerHandle, StreamServer};
+use runtime::net::{ServerHandle, StreamServer, TcpStream};
 
 use super::connection;
 use super::login::MECHANISMS;
 use super::server_properties::server_properties;
+use crate::transport::Transport;
+use crate::transport::certificates::Certificates;
+use crate::transport::proxy;
+use crate::transport::tls::TlsStream;
+
+/// How long a proxy may take to say whose connection it passes on.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the broker tells every client in the handshake.
 pub fn settings() -> Arc<Settings> {
@@ -21,6 +28,31 @@ pub fn settings() -> Arc<Settings> {
         mechanisms: MECHANISMS.into(),
         limits: Limits::default(),
     })
+}
+
+/// What stands between the listener's socket and AMQP.
+#[derive(Clone, Debug, Default)]
+pub struct Wrapping {
+    /// Clients come through a proxy that speaks the PROXY protocol.
+    pub proxy: bool,
+    /// Clients speak TLS.
+    pub tls: Option<Arc<Certificates>>,
+}
+
+impl Wrapping {
+    /// The client behind the socket, and where it is.
+    fn unwrap(&self, mut stream: TcpStream, mut peer: SocketAddr) -> io::Result<(Transport, SocketAddr)> {
+        if self.proxy {
+            let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the PROXY protocol's header did not come in time");
+            let header = runtime::timeout(PROXY_TIMEOUT, || proxy::read_header(&mut stream)).map_err(late)??;
+            peer = header.unwrap_or(peer);
+        }
+        let transport = match &self.tls {
+            None => Transport::Plain(stream),
+            Some(certificates) => Transport::Tls(Box::new(TlsStream::new(stream, certificates.current())?)),
+        };
+        Ok((transport, peer))
+    }
 }
 
 /// One address that the broker listens on.
@@ -34,7 +66,7 @@ impl Listener {
     ///
     /// # Errors
     /// The address cannot be bound; the text says which.
-    pub fn bind(addr: SocketAddr, settings: Arc<Settings>) -> io::Result<Listener> {
+    pub fn bind(addr: SocketAddr, settings: Arc<Settings>, wrapping: Wrapping) -> io::Result<Listener> {
         let bound = StreamServer::builder().shards(runtime::shard_count()).end_input_on_stop(false).bind(addr);
         let server = bound.map_err(|error| {
             let hint = "stop whatever uses it, or choose another address with --amqp";
@@ -42,7 +74,10 @@ impl Listener {
         })?;
         let handle = server.handle();
         let serve = move || {
-            let served = server.serve(move |stream, peer| connection::serve(stream, peer, settings.clone()));
+            let served = server.serve(move |stream, peer| match wrapping.unwrap(stream, peer) {
+                Ok((stream, peer)) => connection::serve(stream, peer, settings.clone()),
+                Err(error) => log::warn!("connection {peer}: {error}"),
+            });
             if let Err(error) = served {
                 log::error!("no more connections are accepted on {addr}: {error}");
             }

@@ -11,11 +11,11 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use leveret_runtime as runtime;
-use runtime::net::TcpStream;
 use runtime::sync::Event;
 
 use super::channel::Consumer;
 use crate::shard::{AtTurnEnd, Shard};
+use crate::transport::Transport;
 
 /// Bytes waiting for the socket above which the connection handles no more requests. One answer may exceed it.
 const BACKLOG_MAX: usize = 1024 * 1024;
@@ -39,7 +39,7 @@ thread_local! {
 
 /// The sending half of a connection.
 pub(super) struct Output {
-    stream: Rc<TcpStream>,
+    stream: Rc<Transport>,
     shard: Rc<Shard>,
     buffer: RefCell<Vec<u8>>,
     /// Bytes of the buffer that the socket has taken.
@@ -63,7 +63,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn new(shard: Rc<Shard>, stream: Rc<TcpStream>) -> Rc<Output> {
+    pub(super) fn new(shard: Rc<Shard>, stream: Rc<Transport>) -> Rc<Output> {
         Rc::new_cyclic(|itself| {
             let has_room = Event::new();
             has_room.set();
@@ -124,8 +124,11 @@ impl Output {
     fn write_some(&self) -> bool {
         let mut buffer = self.buffer.borrow_mut();
         let before = self.written.get();
-        while self.written.get() < buffer.len() && !self.broken.get() {
-            match self.stream.try_write(&buffer[self.written.get()..]) {
+        while !self.broken.get() {
+            let rest = &buffer[self.written.get()..];
+            let sent = if rest.is_empty() { self.stream.try_flush().map(|()| 0) } else { self.stream.try_write(rest) };
+            match sent {
+                Ok(0) if rest.is_empty() => break,
                 Ok(count) => {
                     self.written.set(self.written.get() + count);
                     self.sent.set(true);
