@@ -77,7 +77,7 @@ struct Listeners {
 }
 
 fn listen(config: &Arc<Config>) -> io::Result<Listeners> {
-    let settings = settings();
+    let settings = settings(&config.limits);
     let bind = |addresses: &[SocketAddr], tls: Option<Arc<Certificates>>| {
         let wrapping = Wrapping { proxy: config.proxy_protocol, tls };
         addresses

@@ -26,9 +26,6 @@ use crate::shard::metadata::Action;
 use crate::shard::{Client, Shard};
 use crate::transport::Transport;
 
-/// From the TCP connection to connection.open-ok; then the socket is closed without a frame.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long a refused or unintelligible client may read why before the socket is closed.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -129,7 +126,7 @@ impl Drop for Listed<'_> {
 impl Connection {
     fn run(self: &Rc<Self>) {
         let mut pending = Vec::new();
-        let handshake = runtime::timeout(HANDSHAKE_TIMEOUT, || {
+        let handshake = runtime::timeout(self.shard.config.limits.handshake_timeout, || {
             self.read_while(&mut pending, |machine| !machine.is_running() && !machine.is_closing())
         });
         let ended = match handshake {

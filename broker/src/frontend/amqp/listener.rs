@@ -13,6 +13,7 @@ use runtime::net::{ServerHandle, StreamServer, TcpStream};
 use super::connection;
 use super::login::MECHANISMS;
 use super::server_properties::server_properties;
+use crate::config;
 use crate::transport::Transport;
 use crate::transport::certificates::Certificates;
 use crate::transport::proxy;
@@ -22,12 +23,15 @@ use crate::transport::tls::TlsStream;
 const PROXY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the broker tells every client in the handshake.
-pub fn settings() -> Arc<Settings> {
-    Arc::new(Settings {
-        server_properties: server_properties(),
-        mechanisms: MECHANISMS.into(),
-        limits: Limits::default(),
-    })
+pub fn settings(limits: &config::Limits) -> Arc<Settings> {
+    let limits = Limits {
+        frame_max: limits.frame_max,
+        channel_max: limits.channel_max,
+        heartbeat: limits.heartbeat,
+        initial_frame_max: limits.initial_frame_max,
+        body_size_max: limits.max_message_size,
+    };
+    Arc::new(Settings { server_properties: server_properties(), mechanisms: MECHANISMS.into(), limits })
 }
 
 /// What stands between the listener's socket and AMQP.
