@@ -34,6 +34,11 @@ pub struct VhostId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueId(pub u64);
 
+/// A durable queue, as the store knows it: the [`QueueId`] that it got at its declaration and keeps over restarts. Never given to
+/// another queue of the same data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueKey(pub u64);
+
 /// An exchange within its virtual host, numbered in the order of declaration; the same in every replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExchangeId(pub u32);

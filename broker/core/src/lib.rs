@@ -46,4 +46,4 @@ pub mod value;
 
 pub use error::Error;
 pub use hash::{FastMap, FastSet, FoldHasher};
-pub use ids::{ConnectionId, ConsumerId, ExchangeId, Name, QueueId, Seq, ShardId, Time, VhostId};
+pub use ids::{ConnectionId, ConsumerId, ExchangeId, Name, QueueId, QueueKey, Seq, ShardId, Time, VhostId};

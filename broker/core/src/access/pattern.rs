@@ -54,6 +54,11 @@ impl Pattern {
         &self.text
     }
 
+    /// Whether it is one of the usual ways to write that every name matches.
+    pub fn is_everything(&self) -> bool {
+        matches!(self.matcher, Matcher::Everything)
+    }
+
     /// Whether some part of the name matches.
     pub fn matches(&self, name: &str) -> bool {
         match &self.matcher {

@@ -60,7 +60,7 @@ pub struct ExchangeRecord {
     pub internal: bool,
     /// As sent.
     pub arguments: Arguments,
-    /// The argument `alternate-exchange`: where messages go for which this exchange finds no target.
+    /// Where messages go for which this exchange finds no target: by the argument `alternate-exchange`, else by policy.
     pub alternate: Option<Name>,
 }
 

@@ -120,7 +120,7 @@ impl Topology {
         self.vhosts.get_mut(id.0 as usize)?.as_deref_mut()
     }
 
-    fn with_vhost(&mut self, id: VhostId, change: impl FnOnce(&mut Vhost)) {
+    pub(super) fn with_vhost(&mut self, id: VhostId, change: impl FnOnce(&mut Vhost)) {
         if let Some(vhost) = self.vhost_mut(id) {
             change(vhost);
         }

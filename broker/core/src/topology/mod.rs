@@ -31,7 +31,7 @@ mod vhost;
 pub use bindings::Bind;
 pub use change::{Applied, Binding, BindingEnd, TopologyChange};
 pub use exchanges::ExchangeDeclare;
-pub use queues::{NAME_PREFIX_MAX, QueueDeclare, QueueRecord};
+pub use queues::{NAME_PREFIX_MAX, QueueDeclare, QueueRecord, server_made_name};
 pub use route::{Aside, Publish, PublishPoint, Router};
 pub use vhost::Vhost;
 
@@ -123,6 +123,17 @@ impl Topology {
     /// only the owner's checks ask for it.
     pub fn set_exchanges_max(&mut self, max: Option<u64>) {
         self.exchanges_max = max;
+    }
+
+    /// Gives the next queues numbers from `next` on: those below it belonged to queues that a store may still speak of.
+    pub fn reserve_queues(&mut self, next: QueueId) {
+        self.next_queue = self.next_queue.max(next.0);
+    }
+
+    /// Sets an exchange's alternate exchange from policies: not a change to send, since every replica works it out from
+    /// the same policies. An exchange that has one by argument keeps it.
+    pub fn set_alternate(&mut self, vhost: VhostId, exchange: &str, alternate: Option<Name>) {
+        self.with_vhost(vhost, |vhost| vhost.set_alternate(exchange, alternate));
     }
 
     /// The queues that a connection holds exclusively: to be deleted when it closes, in the order of declaration.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Inequivalent, Resource};
 use crate::exchange::Destination;
-use crate::ids::{ConnectionId, Name, QueueId, ShardId, VhostId};
+use crate::ids::{ConnectionId, Name, QueueId, QueueKey, ShardId, VhostId};
 use crate::queue::settings::{QueueKind, QueueSettings};
 use crate::value::{Arguments, Value};
 
@@ -39,6 +39,11 @@ impl QueueRecord {
     /// What routing yields for it.
     pub fn destination(&self) -> Destination {
         Destination { queue: self.id, shard: self.shard }
+    }
+
+    /// What the store knows it by, if it survives a restart.
+    pub fn key(&self) -> Option<QueueKey> {
+        self.durable.then_some(QueueKey(self.id.0))
     }
 
     /// Its type.
@@ -258,8 +263,9 @@ fn first_different(
         .find(|(_, received, current)| received != current)
 }
 
-/// `amq.gen-` (or another prefix and a dash) and 22 characters of url-safe base64.
-fn server_made_name(prefix: Option<&str>, random: &[u8; 16]) -> Result<Name, Error> {
+/// `amq.gen-` (or another prefix and a dash) and 22 characters of url-safe base64. The same bytes make the same name, so that
+/// permissions can be checked on it before it is declared.
+pub fn server_made_name(prefix: Option<&str>, random: &[u8; 16]) -> Result<Name, Error> {
     let prefix = prefix.unwrap_or("amq.gen");
     if prefix.len() > NAME_PREFIX_MAX {
         return Err(Error::NamePrefixTooLong(prefix.into()));

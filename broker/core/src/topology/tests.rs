@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::error::{Inequivalent, Resource};
-use crate::ids::ShardId;
+use crate::ids::{QueueKey, ShardId};
 use crate::queue::settings::QueueKind;
 use crate::value::{Arguments, Value};
 
@@ -600,6 +600,40 @@ fn alternate_exchanges_take_what_finds_no_target() {
     assert_eq!(bench.route("first", "m"), "", "an exchange is a target too");
     bench.exchange(&with_alternate("fourth", "")).expect("valid");
     assert_eq!(bench.route("fourth", "c"), "c", "the default exchange as alternate");
+}
+
+#[test]
+fn an_alternate_exchange_by_policy_holds_where_there_is_none_by_argument() {
+    let mut bench = Bench::new();
+    bench.queue(&queue("q")).expect("valid");
+    bench.exchange(&exchange("plain", "topic")).expect("valid");
+    bench.exchange(&exchange("other", "fanout")).expect("valid");
+    bench.bind("other", "", "q");
+    let none = arguments(&[("alternate-exchange", Value::str("none"))]);
+    bench.exchange(&ExchangeDeclare { arguments: none, ..exchange("fixed", "direct") }).expect("valid");
+    assert_eq!(bench.route("plain", "k"), "");
+    let set = |bench: &mut Bench, exchange: &str, alternate: Option<&str>| {
+        for topology in [&mut bench.owner, &mut bench.replica] {
+            topology.set_alternate(VHOST, exchange, alternate.map(Name::from));
+        }
+    };
+    set(&mut bench, "plain", Some("other"));
+    set(&mut bench, "fixed", Some("other"));
+    set(&mut bench, "not there", Some("other"));
+    assert_eq!(bench.route("plain", "k"), "q", "also where the route was remembered");
+    assert_eq!(bench.route("fixed", "k"), "", "the argument wins");
+    set(&mut bench, "plain", None);
+    assert_eq!(bench.route("plain", "k"), "");
+}
+
+#[test]
+fn numbers_that_are_reserved_are_not_given_again() {
+    let mut bench = Bench::new();
+    bench.owner.reserve_queues(QueueId(7));
+    bench.owner.reserve_queues(QueueId(5));
+    let durable = QueueDeclare { durable: true, ..queue("q") };
+    let Declared::New(record, _) = bench.owner.declare_queue(&durable).expect("valid") else { panic!("it is new") };
+    assert_eq!((record.id, record.key()), (QueueId(7), Some(QueueKey(7))));
 }
 
 #[test]

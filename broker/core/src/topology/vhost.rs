@@ -202,6 +202,19 @@ impl Vhost {
         self.exchange_names.insert(name, ExchangeId(place));
     }
 
+    /// Where an exchange without an alternate by argument passes on what it cannot route.
+    pub(super) fn set_alternate(&mut self, exchange: &str, alternate: Option<Name>) {
+        let Some(id) = self.exchange_id(exchange) else { return };
+        let Some(Some(node)) = self.exchanges.get_mut(id.0 as usize) else { return };
+        let record = &node.exchange.record;
+        if record.alternate == alternate || record.arguments.get("alternate-exchange").is_some() {
+            return;
+        }
+        node.exchange.record = Arc::new(ExchangeRecord { alternate, ..(**record).clone() });
+        self.last_version += 1;
+        node.version = self.last_version;
+    }
+
     /// `false` if there is one of that name.
     pub(super) fn add_queue(&mut self, record: Arc<QueueRecord>) -> bool {
         if self.queue_names.contains_key(&record.name) {
