@@ -4,12 +4,15 @@
 //! flag; only while somebody waits does it cost more. A descriptor that somebody else closes (a file, a foreign library)
 //! is not noticed: whoever waits here also looks again after a while.
 
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::coroutine::current;
 use crate::coroutine::park::{Parker, Unwinding, WaitError};
 use crate::coroutine::task::Wait;
+use crate::driver::sim::World;
 use crate::mailbox::RemoteWaiter;
 
 static AWAITED: AtomicBool = AtomicBool::new(false);
@@ -36,21 +39,30 @@ fn wake_all() {
 /// Parks until a descriptor was freed, or `deadline`.
 pub(crate) fn wait_freed(deadline: Instant) -> Result<(), WaitError> {
     let parker = Parker::arm().map_err(|Unwinding| WaitError::Unwinding)?;
-    let waiting = Waiting(parker.remote());
-    {
+    let waiting = Waiting { waiter: parker.remote(), world: current::with(|shard| shard.driver.world().cloned()) };
+    if let Some(world) = &waiting.world {
+        world.wait_freed(waiting.waiter.clone());
+    } else {
         let mut waiters = WAITERS.lock().unwrap_or_else(PoisonError::into_inner);
-        waiters.push(waiting.0.clone());
+        waiters.push(waiting.waiter.clone());
         AWAITED.store(true, Ordering::Release);
     }
     parker.park(Wait::Sync("a free descriptor"), Some(deadline))
 }
 
 /// A place in the list, left when dropped (also by unwinding): else whoever looks again and again would fill it.
-struct Waiting(RemoteWaiter);
+struct Waiting {
+    waiter: RemoteWaiter,
+    /// A simulation has a list of its own: what other threads of the process close is none of its business.
+    world: Option<Rc<World>>,
+}
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        WAITERS.lock().unwrap_or_else(PoisonError::into_inner).retain(|waiter| !waiter.is(&self.0));
+        match &self.world {
+            Some(world) => world.forget_waiter(&self.waiter),
+            None => WAITERS.lock().unwrap_or_else(PoisonError::into_inner).retain(|waiter| !waiter.is(&self.waiter)),
+        }
     }
 }
 
@@ -63,21 +75,21 @@ mod tests {
 
     #[test]
     fn a_waiter_wakes_when_one_is_freed_or_at_its_deadline() {
-        crate::Runtime::builder()
-            .simulated(1)
-            .build()
-            .unwrap()
-            .run(|| {
+        let check = |builder: crate::RuntimeBuilder, free: fn()| {
+            let body = move || {
                 let start = time::now();
                 let hour = start + Duration::from_secs(3600);
                 let waiter = crate::spawn(move || wait_freed(hour));
                 crate::yield_now();
-                freed();
+                free();
                 assert_eq!(waiter.join().unwrap(), Ok(()));
-                assert_eq!(time::now(), start);
-                assert_eq!(wait_freed(start + Duration::from_secs(1)), Err(WaitError::TimedOut));
-                assert!(WAITERS.lock().unwrap().is_empty());
-            })
-            .unwrap();
+                assert!(time::now() < hour);
+                assert_eq!(wait_freed(time::now()), Err(WaitError::TimedOut));
+            };
+            builder.build().unwrap().run(body).unwrap();
+        };
+        let free_simulated = || current::with(|shard| shard.driver.world().unwrap().wake_freed());
+        check(crate::Runtime::builder().simulated(1), free_simulated);
+        check(crate::Runtime::builder(), freed);
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use crate::coroutine::{current, spawn_on_shard};
 use crate::diagnostics::{CoroutineInfo, Deadlock};
 use crate::driver::Driver;
 use crate::driver::os::OsDriver;
+use crate::driver::sim::schedule::simulate;
 use crate::driver::sim::{SimDriver, World};
 use crate::lane::Lanes;
 use crate::mailbox::Inbox;
@@ -311,25 +311,6 @@ fn run_sim<T: 'static>(config: &Config, seed: u64, main: impl FnOnce() -> T + 's
     match ended.unwrap_or_else(|payload| resume_unwind(payload)) {
         Ok(()) => Ok(result(main)),
         Err(waiting) => Err(Deadlock { waiting }),
-    }
-}
-
-/// Turns the shards one after the other; when none has anything to do, time jumps to the next deadline.
-fn simulate(world: &Rc<World>, shards: &[Shard], done: impl Fn() -> bool) -> Result<(), Vec<CoroutineInfo>> {
-    loop {
-        for shard in shards {
-            current::enter(shard, || shard.turn());
-            if done() {
-                return Ok(());
-            }
-        }
-        if shards.iter().any(Shard::has_work) {
-            continue;
-        }
-        match shards.iter().filter_map(Shard::next_timer).min() {
-            Some(at) => world.advance_to(at),
-            None => return Err(shards.iter().flat_map(Shard::list).collect()),
-        }
     }
 }
 

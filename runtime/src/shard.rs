@@ -26,6 +26,10 @@ use crate::coroutine::task::{State, Task, Wait};
 use crate::coroutine::{current, yield_now};
 use crate::diagnostics::CoroutineInfo;
 use crate::driver::Driver;
+use crate::driver::sim::World;
+use crate::driver::sim::hosts::HostId;
+use crate::driver::sim::random::Stream;
+use crate::driver::sim::schedule;
 use crate::lend::Buffers;
 use crate::mailbox::{Inbox, Mail};
 use crate::metrics::Counters;
@@ -215,7 +219,16 @@ impl Shard {
         polled.unwrap_or_else(|error| panic!("shard {}: waiting for events failed: {error}", self.id));
     }
 
+    /// A turn in a simulation, which asks for events first.
+    pub(crate) fn turn_simulated(&self) -> bool {
+        self.poll(Some(Duration::ZERO));
+        self.turn()
+    }
+
     fn run_ready(&self) {
+        if let Some(world) = self.driver.world() {
+            return self.run_shuffled(world);
+        }
         for _ in 0..TURN_SWITCHES_MAX {
             let Some(task) = self.run_queue.borrow_mut().pop_front() else { return };
             self.calls_left.set(self.budget.calls);
@@ -226,6 +239,24 @@ impl Shard {
         }
     }
 
+    /// As [`Shard::run_ready`], in the order that the seed draws, each coroutine on the host that it lives on.
+    fn run_shuffled(&self, world: &World) {
+        for _ in 0..schedule::turn_length(world, TURN_SWITCHES_MAX) {
+            let Some(task) = schedule::pick(world, &mut self.run_queue.borrow_mut()) else { break };
+            self.calls_left.set(schedule::budget(world, self.budget.calls));
+            self.bytes_left.set(self.budget.bytes);
+            self.now.set(None);
+            self.counters.switches.add(1);
+            let number = task.number;
+            world.hosts.enter(world.hosts.of(self.id.0, number));
+            world.note("run", self.id.0.into(), number);
+            if current::resume(self, task) {
+                world.hosts.leave(self.id.0, number);
+            }
+        }
+        world.hosts.enter(HostId::MAIN);
+    }
+
     fn run_hooks(&self) {
         let mut hooks = self.hooks.borrow_mut();
         hooks.append(&mut self.new_hooks.borrow_mut());
@@ -233,24 +264,45 @@ impl Shard {
     }
 
     fn take_mail(&self) {
+        if let Some(world) = self.driver.world() {
+            return self.take_arrived_mail(world);
+        }
         let mut mail = self.mail.take();
         self.inbox.take(&mut mail);
         for item in mail.drain(..) {
-            match item {
-                Mail::Run(f) => f(),
-                Mail::Unpark { key, ticket } => {
-                    if let Some(task) = self.task(key) {
-                        park::wake_remote(task, ticket);
-                    }
+            self.obey(item);
+        }
+        self.mail.replace(mail);
+    }
+
+    /// As [`Shard::take_mail`], when the seed lets each letter arrive; a shard that ends reads all of them.
+    fn take_arrived_mail(&self, world: &World) {
+        let all = self.stopping.get();
+        let arrive = |waiting| if all { waiting } else { schedule::letters(world, waiting) };
+        let mix = |lanes| world.below(Stream::Schedule, lanes as u64) as usize;
+        for (origin, mail) in self.inbox.take_arrived(arrive, mix) {
+            world.hosts.enter(origin.host);
+            world.note("mail", self.id.0.into(), 0);
+            self.obey(mail);
+        }
+        world.hosts.enter(HostId::MAIN);
+    }
+
+    #[inline]
+    fn obey(&self, mail: Mail) {
+        match mail {
+            Mail::Run(f) => f(),
+            Mail::Unpark { key, ticket } => {
+                if let Some(task) = self.task(key) {
+                    park::wake_remote(task, ticket);
                 }
-                Mail::Ready { key, number } => {
-                    if let Some(task) = self.task(key).filter(|task| task.number == number) {
-                        self.make_ready(task);
-                    }
+            }
+            Mail::Ready { key, number } => {
+                if let Some(task) = self.task(key).filter(|task| task.number == number) {
+                    self.make_ready(task);
                 }
             }
         }
-        self.mail.replace(mail);
     }
 
     /// Whether nothing of this shard can ever run again: no timer, no descriptor, signal or other thread is waited for.
@@ -332,6 +384,10 @@ impl Shard {
         let key = self.tasks.borrow_mut().insert(task.clone());
         task.key.set(key as u32);
         task.killed.set(self.stopping.get());
+        if let Some(world) = self.driver.world() {
+            world.hosts.settle(self.id.0, task.number);
+            task.killed.set(self.stopping.get() || !world.hosts.is_up(world.hosts.current()));
+        }
         self.counters.spawned.add(1);
         self.enqueue(task.clone());
     }
@@ -486,6 +542,6 @@ impl Shard {
 
     /// Whether mail or ready coroutines wait for the next turn.
     pub(crate) fn has_work(&self) -> bool {
-        self.inbox.has_mail() || !self.run_queue.borrow().is_empty()
+        self.inbox.has_mail() || !self.run_queue.borrow().is_empty() || self.driver.has_events()
     }
 }

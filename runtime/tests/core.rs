@@ -35,7 +35,7 @@ fn a_panic_comes_back_through_join_and_harms_nobody_else() {
 
 #[test]
 fn coroutines_run_in_the_order_of_spawning_and_yielding() {
-    let order = simulated(|| {
+    let order = run(|| {
         let order = Rc::new(RefCell::new(Vec::new()));
         let handles: Vec<_> = (0..3)
             .map(|id| {
@@ -50,7 +50,8 @@ fn coroutines_run_in_the_order_of_spawning_and_yielding() {
             .collect();
         join_all(handles);
         order.take()
-    });
+    })
+    .unwrap();
     assert_eq!(order, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]);
 }
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -336,11 +337,15 @@ fn what_cannot_be_waited_for_says_so() {
         .build()
         .unwrap()
         .run(|| {
-            assert_eq!(TcpListener::bind("127.0.0.1:0").unwrap_err().kind(), ErrorKind::Unsupported);
-            assert_eq!(UdpSocket::bind("127.0.0.1:0").unwrap_err().kind(), ErrorKind::Unsupported);
-            assert_eq!(UnixStream::pair().unwrap_err().kind(), ErrorKind::Unsupported);
             let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
             assert_eq!(Readiness::new(&one).unwrap_err().kind(), ErrorKind::Unsupported);
+            assert_eq!(wait_readable(&one).unwrap_err().kind(), ErrorKind::Unsupported);
+            assert_eq!(UnixStream::from_std(one).unwrap_err().kind(), ErrorKind::Unsupported);
+            let (simulated, _other) = tcp_pair();
+            assert_eq!(Readiness::new(&simulated).unwrap_err().kind(), ErrorKind::Unsupported);
+            let descriptor = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| simulated.as_raw_fd()));
+            let text = descriptor.unwrap_err().downcast::<&str>().unwrap();
+            assert!(text.contains("a simulated socket has no descriptor"), "{text}");
         })
         .unwrap();
 }

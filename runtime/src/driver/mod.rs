@@ -1,14 +1,14 @@
 //! The driver: where the runtime meets the world. Chosen when the runtime is built, the same code above either.
 //!
-//! `Os` is the real machine. `Sim` is a simulated one; today it has the virtual clock and seeded randomness, so that
-//! whatever sleeps can be tested in no time; sockets refuse with `Unsupported` there until the simulated network comes.
-//! It is an enum and not a trait object: the real path costs one predictable branch.
+//! `Os` is the real machine. `Sim` is a simulated one: a virtual clock, seeded randomness, a simulated network. It is an enum
+//! and not a trait object: the real path costs one predictable branch.
 
 pub(crate) mod os;
 #[allow(dead_code, reason = "the network and the disk, which use it, come next")]
 pub(crate) mod sim;
 
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -74,8 +74,24 @@ impl Driver {
         }
     }
 
+    /// Ends the receiving direction of a registered socket.
+    pub(crate) fn shutdown_read(&self, fd: RawFd) -> io::Result<()> {
+        match self {
+            Driver::Os(_) => crate::sys::socket::shutdown_read(fd),
+            Driver::Sim(driver) => driver.world().net(|net, world| net.shutdown(world, fd, Shutdown::Read)),
+        }
+    }
+
     pub(crate) fn is_simulated(&self) -> bool {
         matches!(self, Driver::Sim(_))
+    }
+
+    /// Whether events wait to be asked for; the kernel's are known only by asking.
+    pub(crate) fn has_events(&self) -> bool {
+        match self {
+            Driver::Os(_) => false,
+            Driver::Sim(driver) => driver.has_events(),
+        }
     }
 
     /// The simulated world, if this is one.
@@ -87,10 +103,11 @@ impl Driver {
     }
 }
 
-/// The error of every socket call on the simulated driver.
-pub(crate) fn no_simulated_network() -> io::Error {
+/// The error of what the simulated machine does not have: descriptors and std's sockets of the real one, signals.
+pub(crate) fn not_simulated() -> io::Error {
     io::Error::new(
         io::ErrorKind::Unsupported,
-        "the simulated driver has no network yet: use channels in the test, or the OS driver",
+        "a simulation cannot use what belongs to the real machine (descriptors, std's sockets, signals): use the runtime's \
+         own sockets, or the real driver",
     )
 }

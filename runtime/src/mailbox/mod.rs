@@ -7,12 +7,15 @@
 
 pub mod channel;
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
 
 use crate::coroutine::current;
+use crate::driver::sim::hosts::HostId;
+use crate::shard::ShardId;
 
 /// Something for a shard to do.
 pub(crate) enum Mail {
@@ -35,6 +38,26 @@ pub(crate) struct Inbox {
     woken: AtomicU64,
     /// `None` on the simulated driver, whose shards never sleep.
     waker: Option<Arc<Waker>>,
+    /// Who sent each of the letters; kept on the simulated driver only.
+    origins: Mutex<Vec<Origin>>,
+}
+
+/// Where a letter comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// `None` for a thread that runs no shard.
+    shard: Option<ShardId>,
+    pub(crate) host: HostId,
+}
+
+impl Origin {
+    fn of_caller() -> Origin {
+        let origin = current::try_with(|shard| {
+            let host = shard.driver.world().map(|world| world.hosts.current());
+            Origin { shard: Some(shard.id), host: host.unwrap_or_default() }
+        });
+        origin.unwrap_or(Origin { shard: None, host: HostId::MAIN })
+    }
 }
 
 impl Inbox {
@@ -45,6 +68,7 @@ impl Inbox {
             asleep: AtomicBool::new(false),
             woken: AtomicU64::new(0),
             waker,
+            origins: Mutex::default(),
         })
     }
 
@@ -62,6 +86,9 @@ impl Inbox {
         match self.letters().as_mut() {
             Some(letters) => {
                 letters.push(mail);
+                if self.waker.is_none() {
+                    self.origins().push(Origin::of_caller());
+                }
                 None
             }
             None => Some(mail),
@@ -73,6 +100,10 @@ impl Inbox {
     #[must_use = "what is left is to be dropped where destructors may run"]
     pub(crate) fn close(&self) -> Vec<Mail> {
         self.letters().take().unwrap_or_default()
+    }
+
+    fn origins(&self) -> MutexGuard<'_, Vec<Origin>> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn letters(&self) -> MutexGuard<'_, Option<Vec<Mail>>> {
@@ -98,6 +129,32 @@ impl Inbox {
         }
     }
 
+    /// Takes what arrives by now in a simulation: of each sender's letters the first so many as `arrive` says of their number,
+    /// mixed as `mix` draws among so many senders.
+    pub(crate) fn take_arrived(
+        &self,
+        mut arrive: impl FnMut(usize) -> usize,
+        mut mix: impl FnMut(usize) -> usize,
+    ) -> Vec<(Origin, Mail)> {
+        let mut letters = self.letters();
+        let Some(waiting) = letters.as_mut().filter(|waiting| !waiting.is_empty()) else {
+            self.flag.store(false, Ordering::SeqCst);
+            return Vec::new();
+        };
+        let sent = self.origins().drain(..).zip(waiting.drain(..)).collect();
+        let mut arriving = Vec::new();
+        for mut lane in by_sender(sent) {
+            for (origin, mail) in lane.split_off(arrive(lane.len()).min(lane.len())) {
+                self.origins().push(origin);
+                waiting.push(mail);
+            }
+            arriving.push(lane);
+        }
+        self.flag.store(!waiting.is_empty(), Ordering::SeqCst);
+        drop(letters);
+        mixed(arriving, &mut mix)
+    }
+
     /// The shard is about to sleep. False if mail came meanwhile: then it must not.
     pub(crate) fn fall_asleep(&self) -> bool {
         self.asleep.store(true, Ordering::SeqCst);
@@ -121,6 +178,34 @@ impl Inbox {
     /// Whether something waits to be taken.
     pub(crate) fn has_mail(&self) -> bool {
         self.flag.load(Ordering::SeqCst)
+    }
+}
+
+/// Letters of one sender, in order.
+type Lane = VecDeque<(Origin, Mail)>;
+
+fn by_sender(letters: Vec<(Origin, Mail)>) -> Vec<Lane> {
+    let mut lanes: Vec<Lane> = Vec::new();
+    for (origin, mail) in letters {
+        let of_sender = |lane: &&mut Lane| lane.front().is_some_and(|(first, _)| first.shard == origin.shard);
+        match lanes.iter_mut().find(of_sender) {
+            Some(lane) => lane.push_back((origin, mail)),
+            None => lanes.push([(origin, mail)].into()),
+        }
+    }
+    lanes
+}
+
+/// Takes from one lane or another, as `draw` says among so many, until all are empty.
+fn mixed(mut lanes: Vec<Lane>, draw: &mut impl FnMut(usize) -> usize) -> Vec<(Origin, Mail)> {
+    let mut taken = Vec::new();
+    loop {
+        lanes.retain(|lane| !lane.is_empty());
+        let drawn = if lanes.len() > 1 { draw(lanes.len()) } else { 0 };
+        match lanes.get_mut(drawn) {
+            Some(lane) => taken.extend(lane.pop_front()),
+            None => return taken,
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs as _};
 
+use super::simulated::world;
+use crate::driver::sim::World;
 use crate::offload::offload_io;
 
 /// Something that names one or more socket addresses.
@@ -38,12 +40,26 @@ pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Some(ip) = ip_literal(host) {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
+    if let Some(world) = world() {
+        return simulated(&world, host, port);
+    }
     let name = host.to_owned();
     let found = offload_io(move || (name.as_str(), port).to_socket_addrs().map(Vec::from_iter));
     match found {
         Ok(addrs) if addrs.is_empty() => Err(unknown(host, port, "it has no address")),
         Ok(addrs) => Ok(addrs),
         Err(error) => Err(io::Error::new(error.kind(), format!("cannot find the address of {host}:{port}: {error}"))),
+    }
+}
+
+/// A simulation knows its hosts and nobody else.
+fn simulated(world: &World, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    match host {
+        "localhost" => Ok(vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)]),
+        name => match world.hosts.find(name) {
+            Some(host) => Ok(vec![SocketAddr::new(world.hosts.ip(host).into(), port)]),
+            None => Err(unknown(name, port, "the simulation has no host of this name")),
+        },
     }
 }
 

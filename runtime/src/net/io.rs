@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use super::simulated::Inner;
 use crate::coroutine::current;
-use crate::driver::no_simulated_network;
+use crate::driver::not_simulated;
 use crate::lend::{BUFFER_SIZE, Lent};
 use crate::readiness::{Direction, Registration};
 use crate::time;
@@ -17,7 +18,7 @@ use crate::time;
 pub(crate) struct Socket<S> {
     /// Dropped first: deregistration comes before close.
     registration: Registration,
-    inner: S,
+    inner: Inner<S>,
     read_timeout: Cell<Option<Duration>>,
     write_timeout: Cell<Option<Duration>>,
 }
@@ -25,22 +26,32 @@ pub(crate) struct Socket<S> {
 impl<S: AsRawFd> Socket<S> {
     /// Takes over a socket that is already non-blocking and may be ready.
     pub(crate) fn new(inner: S) -> io::Result<Socket<S>> {
-        let registration = Registration::new(inner.as_raw_fd())?;
-        Ok(Socket::with(registration, inner))
+        Socket::of(Inner::Os(inner))
     }
 
     /// Takes over a socket that is not ready until the kernel says so.
     pub(crate) fn not_ready(inner: S) -> io::Result<Socket<S>> {
-        let registration = Registration::not_ready(inner.as_raw_fd())?;
+        Socket::not_ready_of(Inner::Os(inner))
+    }
+
+    /// As [`Socket::new`], for a socket of either driver.
+    pub(crate) fn of(inner: Inner<S>) -> io::Result<Socket<S>> {
+        let registration = Registration::new(inner.number())?;
         Ok(Socket::with(registration, inner))
     }
 
-    fn with(registration: Registration, inner: S) -> Socket<S> {
+    /// As [`Socket::not_ready`], for a socket of either driver.
+    pub(crate) fn not_ready_of(inner: Inner<S>) -> io::Result<Socket<S>> {
+        let registration = Registration::not_ready(inner.number())?;
+        Ok(Socket::with(registration, inner))
+    }
+
+    fn with(registration: Registration, inner: Inner<S>) -> Socket<S> {
         Socket { registration, inner, read_timeout: Cell::new(None), write_timeout: Cell::new(None) }
     }
 
     #[inline]
-    pub(crate) fn inner(&self) -> &S {
+    pub(crate) fn inner(&self) -> &Inner<S> {
         &self.inner
     }
 
@@ -50,7 +61,7 @@ impl<S: AsRawFd> Socket<S> {
     }
 
     /// Deregisters and gives the socket back.
-    pub(crate) fn into_inner(self) -> S {
+    pub(crate) fn into_inner(self) -> Inner<S> {
         let Socket { registration, inner, .. } = self;
         drop(registration);
         inner
@@ -105,17 +116,28 @@ where
     for<'a> &'a S: Read,
 {
     #[inline]
+    fn recv_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.inner {
+            Inner::Os(socket) => (&mut &*socket).read(buffer),
+            Inner::Sim(socket) => socket.read(buffer),
+        }
+    }
+
+    #[inline]
     pub(crate) fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.read(buffer.len(), || (&mut &self.inner).read(buffer))
+        self.read(buffer.len(), || self.recv_now(buffer))
     }
 
     pub(crate) fn recv_vectored(&self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let wanted = slices.iter().map(|slice| slice.len()).sum();
-        self.read(wanted, || (&mut &self.inner).read_vectored(slices))
+        self.read(wanted, || match &self.inner {
+            Inner::Os(socket) => (&mut &*socket).read_vectored(slices),
+            Inner::Sim(socket) => socket.read_vectored(slices),
+        })
     }
 
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.registration.try_transfer(Direction::Read, buffer.len(), || (&mut &self.inner).read(buffer))
+        self.registration.try_transfer(Direction::Read, buffer.len(), || self.recv_now(buffer))
     }
 
     #[inline]
@@ -123,7 +145,7 @@ where
         let mut lent = None;
         let count = self.read(BUFFER_SIZE, || {
             let buffer = lent.get_or_insert_with(Lent::take);
-            let read = (&mut &self.inner).read(buffer.bytes());
+            let read = self.recv_now(buffer.bytes());
             if matches!(&read, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
                 lent = None; // the call parks: others may have it meanwhile
             }
@@ -158,11 +180,17 @@ impl<S: AsRawFd + AsFd> Socket<S> {
 
     #[inline]
     fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        SockRef::from(&self.inner).send_with_flags(bytes, libc::MSG_NOSIGNAL)
+        match &self.inner {
+            Inner::Os(socket) => SockRef::from(socket).send_with_flags(bytes, libc::MSG_NOSIGNAL),
+            Inner::Sim(socket) => socket.write(bytes),
+        }
     }
 
     fn send_vectored_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        SockRef::from(&self.inner).send_vectored_with_flags(slices, libc::MSG_NOSIGNAL)
+        match &self.inner {
+            Inner::Os(socket) => SockRef::from(socket).send_vectored_with_flags(slices, libc::MSG_NOSIGNAL),
+            Inner::Sim(socket) => socket.write_vectored(slices),
+        }
     }
 }
 
@@ -197,10 +225,10 @@ pub(crate) fn set_timeout(cell: &Cell<Option<Duration>>, timeout: Option<Duratio
     Ok(())
 }
 
-/// Sockets are for the real machine: the simulated one has no network yet.
+/// Real descriptors and signals are for the real machine.
 pub(crate) fn refuse_simulated() -> io::Result<()> {
     match current::with(|shard| shard.driver.is_simulated()) {
-        true => Err(no_simulated_network()),
+        true => Err(not_simulated()),
         false => Ok(()),
     }
 }

@@ -2,16 +2,19 @@
 //! through those traits (TLS, HTTP, a database driver) works on them unmodified.
 //!
 //! A socket belongs to the shard that made it and is not `Send`; move the std socket and take it over there with
-//! `from_std` (or spawn the handler on the other shard, as a [`StreamServer`] does). One coroutine may read while another
+//! `from_std`, or detach it here and attach it there (as a [`StreamServer`] does). One coroutine may read while another
 //! writes; two in the same direction is an error.
 //!
 //! Dropping a socket closes it; whoever waits on a shared one wakes with an error. A kill or an expired
 //! [`timeout`](crate::timeout) strikes at the wait and leaves the socket as it is.
+//!
+//! On the simulated driver the same types are sockets of a simulated network; see [`sim`](crate::sim).
 
 pub(crate) mod addrs;
 pub(crate) mod foreign;
 pub(crate) mod io;
 pub(crate) mod server;
+pub(crate) mod simulated;
 pub(crate) mod stream;
 pub(crate) mod tcp;
 pub(crate) mod udp;
@@ -20,6 +23,6 @@ pub(crate) mod unix;
 pub use addrs::{ToAddrs, resolve};
 pub use foreign::{Readiness, wait_readable, wait_writable};
 pub use server::{ServerHandle, ServerStats, StreamServer, StreamServerBuilder};
-pub use tcp::{TcpListener, TcpStream};
+pub use tcp::{DetachedStream, TcpListener, TcpStream};
 pub use udp::UdpSocket;
 pub use unix::{UnixListener, UnixStream};

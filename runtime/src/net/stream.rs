@@ -38,7 +38,7 @@ macro_rules! byte_stream {
             /// # Errors
             /// The kernel's.
             pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-                self.socket.inner().shutdown(how)
+                either!(self.socket.inner(), socket => socket.shutdown(how))
             }
 
             /// The error that the socket has stored, if any, and forgets it.
@@ -46,7 +46,7 @@ macro_rules! byte_stream {
             /// # Errors
             /// The kernel's.
             pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-                self.socket.inner().take_error()
+                either!(self.socket.inner(), socket => socket.take_error())
             }
 
             /// Parks until a read would not block.
@@ -184,17 +184,27 @@ macro_rules! socket_traits {
             pub(crate) fn registration(&self) -> &crate::readiness::Registration {
                 self.socket.registration()
             }
+
+            /// What of `wanted` a call would find now.
+            #[allow(dead_code, reason = "as above")]
+            pub(crate) fn look_now(&self, wanted: crate::readiness::Ready) -> io::Result<crate::readiness::Ready> {
+                self.socket.inner().look(wanted)
+            }
         }
 
+        /// # Panics
+        /// On the simulated driver, whose sockets have no descriptor.
         impl AsFd for $Socket {
             fn as_fd(&self) -> BorrowedFd<'_> {
                 self.socket.as_fd()
             }
         }
 
+        /// # Panics
+        /// On the simulated driver, whose sockets have no descriptor.
         impl AsRawFd for $Socket {
             fn as_raw_fd(&self) -> RawFd {
-                self.socket.inner().as_raw_fd()
+                self.socket.inner().os().as_raw_fd()
             }
         }
 

@@ -6,10 +6,11 @@ use std::net::{self, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
 
 use super::addrs::{ToAddrs, try_each};
 use super::io::{Socket, refuse_simulated, set_timeout};
+use super::simulated::{Inner, SimSocket, either, inet, world};
 use super::stream::{byte_stream, socket_traits};
 use crate::readiness::Token;
 
@@ -42,7 +43,7 @@ impl TcpStream {
     /// Connects to `addr`: to each address that its name has, in turn, until one answers.
     ///
     /// # Errors
-    /// That of the last address, with the name in its text; `Unsupported` on the simulated driver.
+    /// That of the last address, with the name in its text.
     pub fn connect(addr: impl ToAddrs) -> io::Result<TcpStream> {
         try_each("connect to", &addr, TcpStream::connect_addr)
     }
@@ -50,18 +51,24 @@ impl TcpStream {
     /// Connects to one address.
     ///
     /// # Errors
-    /// Those of `connect(2)`; `Unsupported` on the simulated driver.
+    /// Those of `connect(2)`.
     pub fn connect_addr(addr: SocketAddr) -> io::Result<TcpStream> {
-        refuse_simulated()?;
+        if let Some(world) = world() {
+            let socket = SimSocket::open(&world, |net, world| net.connect(world, addr))?;
+            return TcpStream::await_answer(Socket::not_ready_of(Inner::Sim(socket))?);
+        }
         let raw = RawSocket::new(Domain::for_address(addr), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
         match raw.connect(&addr.into()) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
             Err(error) => return Err(error),
         }
-        let socket = Socket::not_ready(net::TcpStream::from(raw))?;
+        TcpStream::await_answer(Socket::not_ready(net::TcpStream::from(raw))?)
+    }
+
+    fn await_answer(socket: Socket<net::TcpStream>) -> io::Result<TcpStream> {
         socket.wait_writable()?;
-        match socket.inner().take_error()? {
+        match either!(socket.inner(), socket => socket.take_error())? {
             Some(error) => Err(error),
             None => Ok(TcpStream { socket }),
         }
@@ -84,21 +91,24 @@ impl TcpStream {
     /// Takes over a connected std socket: makes it non-blocking and gives it to the current shard.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's; `Unsupported` on the simulated driver.
     pub fn from_std(stream: net::TcpStream) -> io::Result<TcpStream> {
         refuse_simulated()?;
         stream.set_nonblocking(true)?;
-        TcpStream::from_nonblocking(stream)
-    }
-
-    /// Takes over a connected socket that is known to be non-blocking.
-    pub(crate) fn from_nonblocking(stream: net::TcpStream) -> io::Result<TcpStream> {
         Ok(TcpStream { socket: Socket::new(stream)? })
     }
 
-    /// Gives the std socket back; it stays non-blocking. For handing a connection to another shard.
+    /// Gives the std socket back; it stays non-blocking.
+    ///
+    /// # Panics
+    /// On the simulated driver; [`TcpStream::detach`] works on both.
     pub fn into_std(self) -> net::TcpStream {
-        self.socket.into_inner()
+        self.socket.into_inner().into_os()
+    }
+
+    /// Takes the connection from this shard, for handing it to another one.
+    pub fn detach(self) -> DetachedStream {
+        DetachedStream(self.socket.into_inner())
     }
 
     /// The address of the other side.
@@ -106,7 +116,7 @@ impl TcpStream {
     /// # Errors
     /// The kernel's.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.inner().peer_addr()
+        either!(self.socket.inner(), socket => socket.peer_addr())
     }
 
     /// The address of this side.
@@ -114,7 +124,7 @@ impl TcpStream {
     /// # Errors
     /// The kernel's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.inner().local_addr()
+        either!(self.socket.inner(), socket => socket.local_addr())
     }
 
     /// Sends small segments at once (`TCP_NODELAY`).
@@ -122,7 +132,7 @@ impl TcpStream {
     /// # Errors
     /// The kernel's.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.socket.inner().set_nodelay(nodelay)
+        either!(self.socket.inner(), socket => socket.set_nodelay(nodelay))
     }
 
     /// Whether small segments are sent at once.
@@ -130,7 +140,23 @@ impl TcpStream {
     /// # Errors
     /// The kernel's.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.socket.inner().nodelay()
+        either!(self.socket.inner(), socket => socket.nodelay())
+    }
+
+    /// What closing does with bytes that are not sent yet: `None` (the default) sends them meanwhile, zero throws them away
+    /// and resets the connection (`SO_LINGER`).
+    ///
+    /// # Errors
+    /// The kernel's; `InvalidInput` for any other duration, which would block the shard.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        if linger.is_some_and(|linger| !linger.is_zero()) {
+            let text = "closing must not wait: None sends in the background, zero resets";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        match self.socket.inner() {
+            Inner::Os(socket) => SockRef::from(socket).set_linger(linger),
+            Inner::Sim(socket) => socket.set_resets(linger.is_some()),
+        }
     }
 
     /// Reads what there is without taking it from the socket.
@@ -138,12 +164,26 @@ impl TcpStream {
     /// # Errors
     /// As a read.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.read_attempt(|| self.socket.inner().peek(buffer))
+        self.socket.read_attempt(|| either!(self.socket.inner(), socket => socket.peek(buffer)))
     }
 
     /// Names the registration, for whoever may outlive the stream.
     pub(crate) fn token(&self) -> Token {
         self.socket.registration().token()
+    }
+}
+
+/// A connection that belongs to no shard: for handing it to one, on either driver.
+#[derive(Debug)]
+pub struct DetachedStream(Inner<net::TcpStream>);
+
+impl DetachedStream {
+    /// Gives the connection to the current shard.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn attach(self) -> io::Result<TcpStream> {
+        Ok(TcpStream { socket: Socket::of(self.0)? })
     }
 }
 
@@ -158,7 +198,7 @@ impl TcpListener {
     /// Listens on the first address of `addr` that can be had, with `SO_REUSEADDR` as std does.
     ///
     /// # Errors
-    /// That of the last address, with the name in its text; `Unsupported` on the simulated driver.
+    /// That of the last address, with the name in its text.
     pub fn bind(addr: impl ToAddrs) -> io::Result<TcpListener> {
         try_each("listen on", &addr, TcpListener::bind_addr)
     }
@@ -166,9 +206,12 @@ impl TcpListener {
     /// Listens on one address.
     ///
     /// # Errors
-    /// Those of `bind(2)`; `Unsupported` on the simulated driver.
+    /// Those of `bind(2)`.
     pub fn bind_addr(addr: SocketAddr) -> io::Result<TcpListener> {
-        refuse_simulated()?;
+        if let Some(world) = world() {
+            let socket = SimSocket::open(&world, |net, world| net.listen(world, addr))?;
+            return Ok(TcpListener { socket: Socket::of(Inner::Sim(socket))? });
+        }
         let raw = RawSocket::new(Domain::for_address(addr), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
         raw.set_reuse_address(true)?;
         raw.bind(&addr.into())?;
@@ -179,7 +222,7 @@ impl TcpListener {
     /// Takes over a listening std socket.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's; `Unsupported` on the simulated driver.
     pub fn from_std(listener: net::TcpListener) -> io::Result<TcpListener> {
         refuse_simulated()?;
         listener.set_nonblocking(true)?;
@@ -192,19 +235,36 @@ impl TcpListener {
     /// Those of `accept(2)`. At the descriptor limit that is `EMFILE`, at once and again: an accept loop must pause then,
     /// as [`StreamServer`](super::StreamServer) does.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, addr) = self.accept_std()?;
-        Ok((TcpStream::from_nonblocking(stream)?, addr))
+        let (stream, addr) = self.accept_detached()?;
+        Ok((stream.attach()?, addr))
     }
 
-    /// As [`TcpListener::accept`], but the connection is registered nowhere yet: for handing it to another shard, where
-    /// [`TcpStream::from_std`] takes it over.
+    /// As [`TcpListener::accept`], but the connection belongs to no shard yet: for handing it to another one.
     ///
     /// # Errors
     /// As [`TcpListener::accept`].
+    pub fn accept_detached(&self) -> io::Result<(DetachedStream, SocketAddr)> {
+        self.socket.read_attempt(|| match self.socket.inner() {
+            Inner::Os(listener) => {
+                let (stream, addr) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((DetachedStream(Inner::Os(stream)), addr))
+            }
+            Inner::Sim(listener) => {
+                let (stream, addr) = listener.accept()?;
+                Ok((DetachedStream(Inner::Sim(stream)), inet(addr)?))
+            }
+        })
+    }
+
+    /// As [`TcpListener::accept_detached`], as std's socket, which [`TcpStream::from_std`] takes over.
+    ///
+    /// # Errors
+    /// As [`TcpListener::accept`]; `Unsupported` on the simulated driver.
     pub fn accept_std(&self) -> io::Result<(net::TcpStream, SocketAddr)> {
-        let (stream, addr) = self.socket.read_attempt(|| self.socket.inner().accept())?;
-        stream.set_nonblocking(true)?;
-        Ok((stream, addr))
+        refuse_simulated()?;
+        let (stream, addr) = self.accept_detached()?;
+        Ok((stream.0.into_os(), addr))
     }
 
     /// The connections that come, one after the other. An iteration never ends; each item may be an error, which
@@ -226,6 +286,6 @@ impl TcpListener {
     /// # Errors
     /// The kernel's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.inner().local_addr()
+        either!(self.socket.inner(), socket => socket.local_addr())
     }
 }

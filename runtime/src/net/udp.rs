@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::addrs::{ToAddrs, try_each};
 use super::io::{Socket, refuse_simulated, set_timeout};
+use super::simulated::{Inner, SimSocket, either, world};
 use super::stream::socket_traits;
 
 /// A UDP socket. See [`std::net::UdpSocket`], whose methods these are, except that waiting parks the coroutine.
@@ -33,16 +34,19 @@ impl UdpSocket {
     /// A socket bound to the first address of `addr` that can be had.
     ///
     /// # Errors
-    /// That of the last address, with the name in its text; `Unsupported` on the simulated driver.
+    /// That of the last address, with the name in its text.
     pub fn bind(addr: impl ToAddrs) -> io::Result<UdpSocket> {
-        refuse_simulated()?;
+        if let Some(world) = world() {
+            let bind = |addr| SimSocket::open(&world, |net, world| net.bind_udp(world, addr));
+            return Ok(UdpSocket { socket: Socket::of(Inner::Sim(try_each("bind", &addr, bind)?))? });
+        }
         UdpSocket::from_std(try_each("bind", &addr, net::UdpSocket::bind)?)
     }
 
     /// Takes over a bound std socket: makes it non-blocking and gives it to the current shard.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's; `Unsupported` on the simulated driver.
     pub fn from_std(socket: net::UdpSocket) -> io::Result<UdpSocket> {
         refuse_simulated()?;
         socket.set_nonblocking(true)?;
@@ -50,8 +54,11 @@ impl UdpSocket {
     }
 
     /// Gives the std socket back; it stays non-blocking.
+    ///
+    /// # Panics
+    /// On the simulated driver.
     pub fn into_std(self) -> net::UdpSocket {
-        self.socket.into_inner()
+        self.socket.into_inner().into_os()
     }
 
     /// Fixes the address that [`UdpSocket::send`] sends to and that [`UdpSocket::recv`] hears.
@@ -59,7 +66,7 @@ impl UdpSocket {
     /// # Errors
     /// That of the last address, with the name in its text.
     pub fn connect(&self, addr: impl ToAddrs) -> io::Result<()> {
-        try_each("connect to", &addr, |addr| self.socket.inner().connect(addr))
+        try_each("connect to", &addr, |addr| either!(self.socket.inner(), socket => socket.connect(addr)))
     }
 
     /// Sends one datagram to the first address of `addr`.
@@ -70,7 +77,7 @@ impl UdpSocket {
         let first = addr.to_addrs()?.into_iter().next();
         let addr =
             first.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address to send to was given"))?;
-        self.socket.write_attempt(|| self.socket.inner().send_to(datagram, addr))
+        self.socket.write_attempt(|| either!(self.socket.inner(), socket => socket.send_to(datagram, addr)))
     }
 
     /// Receives one datagram and says from whom. What does not fit into the buffer is lost.
@@ -78,7 +85,7 @@ impl UdpSocket {
     /// # Errors
     /// `TimedOut` after the read timeout.
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.read_attempt(|| self.socket.inner().recv_from(buffer))
+        self.socket.read_attempt(|| either!(self.socket.inner(), socket => socket.recv_from(buffer)))
     }
 
     /// As [`UdpSocket::recv_from`], and leaves the datagram there.
@@ -86,7 +93,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::recv_from`].
     pub fn peek_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.read_attempt(|| self.socket.inner().peek_from(buffer))
+        self.socket.read_attempt(|| either!(self.socket.inner(), socket => socket.peek_from(buffer)))
     }
 
     /// Sends one datagram to the connected address.
@@ -94,7 +101,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::send_to`]; `ConnectionRefused` if an earlier one was.
     pub fn send(&self, datagram: &[u8]) -> io::Result<usize> {
-        self.socket.write_attempt(|| self.socket.inner().send(datagram))
+        self.socket.write_attempt(|| either!(self.socket.inner(), socket => socket.send(datagram)))
     }
 
     /// Receives one datagram of the connected address.
@@ -102,7 +109,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::recv_from`]; `ConnectionRefused` if a datagram sent was.
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.read_attempt(|| self.socket.inner().recv(buffer))
+        self.socket.read_attempt(|| either!(self.socket.inner(), socket => socket.recv(buffer)))
     }
 
     /// As [`UdpSocket::recv`], and leaves the datagram there.
@@ -110,7 +117,10 @@ impl UdpSocket {
     /// # Errors
     /// As [`UdpSocket::recv`].
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.read_attempt(|| self.socket.inner().peek(buffer))
+        self.socket.read_attempt(|| match self.socket.inner() {
+            Inner::Os(socket) => socket.peek(buffer),
+            Inner::Sim(socket) => socket.peek_from(buffer).map(|(count, _)| count),
+        })
     }
 
     /// As [`UdpSocket::send_to`] to one address, without waiting.
@@ -118,7 +128,7 @@ impl UdpSocket {
     /// # Errors
     /// `WouldBlock` when the socket is full.
     pub fn try_send_to(&self, datagram: &[u8], addr: SocketAddr) -> io::Result<usize> {
-        self.socket.try_write_attempt(|| self.socket.inner().send_to(datagram, addr))
+        self.socket.try_write_attempt(|| either!(self.socket.inner(), socket => socket.send_to(datagram, addr)))
     }
 
     /// As [`UdpSocket::recv_from`], without waiting.
@@ -126,7 +136,7 @@ impl UdpSocket {
     /// # Errors
     /// `WouldBlock` when nothing is there.
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.try_read_attempt(|| self.socket.inner().recv_from(buffer))
+        self.socket.try_read_attempt(|| either!(self.socket.inner(), socket => socket.recv_from(buffer)))
     }
 
     /// Parks until a datagram is there.
@@ -168,7 +178,7 @@ impl UdpSocket {
     /// # Errors
     /// The kernel's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.inner().local_addr()
+        either!(self.socket.inner(), socket => socket.local_addr())
     }
 
     /// The connected address.
@@ -176,7 +186,7 @@ impl UdpSocket {
     /// # Errors
     /// `NotConnected`.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.inner().peer_addr()
+        either!(self.socket.inner(), socket => socket.peer_addr())
     }
 
     /// Lets datagrams to a broadcast address through (`SO_BROADCAST`).
@@ -184,7 +194,7 @@ impl UdpSocket {
     /// # Errors
     /// The kernel's.
     pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
-        self.socket.inner().set_broadcast(broadcast)
+        either!(self.socket.inner(), socket => socket.set_broadcast(broadcast))
     }
 
     /// Whether datagrams to a broadcast address go through.
@@ -192,7 +202,7 @@ impl UdpSocket {
     /// # Errors
     /// The kernel's.
     pub fn broadcast(&self) -> io::Result<bool> {
-        self.socket.inner().broadcast()
+        either!(self.socket.inner(), socket => socket.broadcast())
     }
 
     /// How many hops a datagram may make.
@@ -200,7 +210,7 @@ impl UdpSocket {
     /// # Errors
     /// The kernel's.
     pub fn set_ttl(&self, hops: u32) -> io::Result<()> {
-        self.socket.inner().set_ttl(hops)
+        either!(self.socket.inner(), socket => socket.set_ttl(hops))
     }
 
     /// Hears a multicast group on the interface with this address (unspecified: any).
@@ -208,7 +218,7 @@ impl UdpSocket {
     /// # Errors
     /// The kernel's.
     pub fn join_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        self.socket.inner().join_multicast_v4(group, interface)
+        either!(self.socket.inner(), socket => socket.join_multicast_v4(group, interface))
     }
 
     /// Hears a multicast group on the interface with this index (0: any).
@@ -216,7 +226,7 @@ impl UdpSocket {
     /// # Errors
     /// The kernel's.
     pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.socket.inner().join_multicast_v6(group, interface)
+        either!(self.socket.inner(), socket => socket.join_multicast_v6(group, interface))
     }
 
     /// The error that the socket has stored, if any, and forgets it.
@@ -224,6 +234,6 @@ impl UdpSocket {
     /// # Errors
     /// The kernel's.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.socket.inner().take_error()
+        either!(self.socket.inner(), socket => socket.take_error())
     }
 }

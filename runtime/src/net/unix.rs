@@ -11,6 +11,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Socket as RawSocket, Type};
 
 use super::io::{Socket, refuse_simulated, set_timeout};
+use super::simulated::{Inner, SimSocket, either, path as unix_path, world};
 use super::stream::{byte_stream, socket_traits};
 use crate::time::sleep;
 
@@ -47,19 +48,26 @@ impl UnixStream {
     /// Connects to the socket at `path`. While the listener's queue is full it looks again every few milliseconds.
     ///
     /// # Errors
-    /// Those of `connect(2)`, with the path in their text; `Unsupported` on the simulated driver.
+    /// Those of `connect(2)`, with the path in their text.
     pub fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
-        refuse_simulated()?;
         let path = path.as_ref();
-        let connected = SockAddr::unix(path).and_then(|addr| connect(&addr));
+        let connected = match world() {
+            None => SockAddr::unix(path).and_then(|addr| connect(&addr)),
+            Some(world) => wait_for_room(|| SimSocket::open(&world, |net, world| net.connect_unix(world, path)))
+                .and_then(|socket| UnixStream::of(Inner::Sim(socket))),
+        };
         connected.map_err(|error| explain("connect to", path, &error))
     }
 
     /// Two streams that are connected to each other.
     ///
     /// # Errors
-    /// The kernel's; `Unsupported` on the simulated driver.
+    /// The kernel's.
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
+        if let Some(world) = world() {
+            let (one, other) = SimSocket::pair(&world)?;
+            return Ok((UnixStream::of(Inner::Sim(one))?, UnixStream::of(Inner::Sim(other))?));
+        }
         let (one, other) = net::UnixStream::pair()?;
         Ok((UnixStream::from_std(one)?, UnixStream::from_std(other)?))
     }
@@ -67,16 +75,23 @@ impl UnixStream {
     /// Takes over a connected std socket: makes it non-blocking and gives it to the current shard.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's; `Unsupported` on the simulated driver.
     pub fn from_std(stream: net::UnixStream) -> io::Result<UnixStream> {
         refuse_simulated()?;
         stream.set_nonblocking(true)?;
-        Ok(UnixStream { socket: Socket::new(stream)? })
+        UnixStream::of(Inner::Os(stream))
+    }
+
+    fn of(socket: Inner<net::UnixStream>) -> io::Result<UnixStream> {
+        Ok(UnixStream { socket: Socket::of(socket)? })
     }
 
     /// Gives the std socket back; it stays non-blocking. For handing a connection to another shard.
+    ///
+    /// # Panics
+    /// On the simulated driver.
     pub fn into_std(self) -> net::UnixStream {
-        self.socket.into_inner()
+        self.socket.into_inner().into_os()
     }
 
     /// The address of the other side.
@@ -84,7 +99,10 @@ impl UnixStream {
     /// # Errors
     /// The kernel's.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.inner().peer_addr()
+        match self.socket.inner() {
+            Inner::Os(socket) => socket.peer_addr(),
+            Inner::Sim(socket) => socket.peer_path(),
+        }
     }
 
     /// The address of this side.
@@ -92,22 +110,29 @@ impl UnixStream {
     /// # Errors
     /// The kernel's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.inner().local_addr()
+        match self.socket.inner() {
+            Inner::Os(socket) => socket.local_addr(),
+            Inner::Sim(socket) => socket.local_path(),
+        }
     }
 }
 
-/// A Unix socket connects at once or not at all: `EAGAIN` means that the listener's queue is full.
 fn connect(addr: &SockAddr) -> io::Result<UnixStream> {
     let raw = RawSocket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    wait_for_room(|| raw.connect(addr))?;
+    UnixStream::of(Inner::Os(raw.into()))
+}
+
+/// A Unix socket connects at once or not at all: `EAGAIN` means that the listener's queue is full.
+fn wait_for_room<T>(mut connect: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut delay = ROOM_DELAY;
-    while let Err(error) = raw.connect(addr) {
-        if error.kind() != io::ErrorKind::WouldBlock {
-            return Err(error);
+    loop {
+        match connect() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(delay),
+            done => return done,
         }
-        sleep(delay);
         delay = (delay * 2).min(ROOM_DELAY_MAX);
     }
-    Ok(UnixStream { socket: Socket::new(net::UnixStream::from(raw))? })
 }
 
 fn explain(doing: &str, path: &Path, error: &io::Error) -> io::Error {
@@ -125,18 +150,21 @@ impl UnixListener {
     /// Listens at `path`, which must not exist; it stays when the listener is dropped, as with std.
     ///
     /// # Errors
-    /// Those of `bind(2)`, with the path in their text; `Unsupported` on the simulated driver.
+    /// Those of `bind(2)`, with the path in their text.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
-        refuse_simulated()?;
         let path = path.as_ref();
-        let bound = SockAddr::unix(path).and_then(|addr| bind(&addr));
+        let bound = match world() {
+            None => SockAddr::unix(path).and_then(|addr| bind(&addr)),
+            Some(world) => SimSocket::open(&world, |net, world| net.listen_unix(world, path))
+                .and_then(|socket| Ok(UnixListener { socket: Socket::of(Inner::Sim(socket))? })),
+        };
         bound.map_err(|error| explain("listen on", path, &error))
     }
 
     /// Takes over a listening std socket.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's; `Unsupported` on the simulated driver.
     pub fn from_std(listener: net::UnixListener) -> io::Result<UnixListener> {
         refuse_simulated()?;
         listener.set_nonblocking(true)?;
@@ -148,18 +176,32 @@ impl UnixListener {
     /// # Errors
     /// Those of `accept(2)`; see [`TcpListener::accept`](super::TcpListener::accept).
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (stream, addr) = self.accept_std()?;
-        Ok((UnixStream { socket: Socket::new(stream)? }, addr))
+        let (stream, addr) = self.accept_inner()?;
+        Ok((UnixStream::of(stream)?, addr))
     }
 
     /// As [`UnixListener::accept`], but the connection is registered nowhere yet: for handing it to another shard.
     ///
     /// # Errors
-    /// As [`UnixListener::accept`].
+    /// As [`UnixListener::accept`]; `Unsupported` on the simulated driver.
     pub fn accept_std(&self) -> io::Result<(net::UnixStream, SocketAddr)> {
-        let (stream, addr) = self.socket.read_attempt(|| self.socket.inner().accept())?;
-        stream.set_nonblocking(true)?;
-        Ok((stream, addr))
+        refuse_simulated()?;
+        let (stream, addr) = self.accept_inner()?;
+        Ok((stream.into_os(), addr))
+    }
+
+    fn accept_inner(&self) -> io::Result<(Inner<net::UnixStream>, SocketAddr)> {
+        self.socket.read_attempt(|| match self.socket.inner() {
+            Inner::Os(listener) => {
+                let (stream, addr) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Inner::Os(stream), addr))
+            }
+            Inner::Sim(listener) => {
+                let (stream, addr) = listener.accept()?;
+                Ok((Inner::Sim(stream), unix_path(addr)?))
+            }
+        })
     }
 
     /// The connections that come, one after the other, without end.
@@ -180,7 +222,10 @@ impl UnixListener {
     /// # Errors
     /// The kernel's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.inner().local_addr()
+        match self.socket.inner() {
+            Inner::Os(socket) => socket.local_addr(),
+            Inner::Sim(socket) => socket.local_path(),
+        }
     }
 }
 

@@ -189,14 +189,16 @@ mod tests {
             let handles: Vec<_> = (0..4)
                 .map(|id| {
                     let (mutex, log) = (mutex.clone(), log.clone());
-                    spawn(move || {
+                    let locker = spawn(move || {
                         for _ in 0..2 {
                             let mut value = mutex.lock();
                             sleep(SECOND);
                             *value += 1;
                             log.add(id);
                         }
-                    })
+                    });
+                    yield_now(); // it stands in line before the next one comes
+                    locker
                 })
                 .collect();
             join_all(handles);

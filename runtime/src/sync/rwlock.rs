@@ -232,7 +232,12 @@ mod tests {
         let check = |users: &'static str, began: &'static [u64]| {
             simulated(move || {
                 let (lock, log) = (Rc::new(RwLock::new(0)), Log::new());
-                join_all(users.chars().map(|kind| user(&lock, &log, kind)));
+                let in_turn = |kind| {
+                    let user = user(&lock, &log, kind);
+                    yield_now(); // it stands in line before the next one comes
+                    user
+                };
+                join_all(users.chars().map(in_turn));
                 let expected: Vec<_> = users.chars().zip(began.iter().copied()).collect();
                 assert_eq!(log.take(), expected, "{users}");
                 assert_eq!(*lock.read() as usize, users.matches('w').count());

@@ -8,6 +8,7 @@ pub(crate) mod fault;
 pub(crate) mod hosts;
 pub(crate) mod net;
 pub(crate) mod random;
+pub(crate) mod schedule;
 pub(crate) mod trace;
 
 use std::cell::{Cell, RefCell};
@@ -15,6 +16,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use clock::Clock;
@@ -29,6 +31,8 @@ use crate::readiness::{Ready, Token};
 
 /// What the shards of one simulation share.
 pub(crate) struct World {
+    /// Of all simulations of this process; in no trace.
+    id: u64,
     pub(crate) clock: Clock,
     pub(crate) trace: Trace,
     pub(crate) faults: Rc<Faults>,
@@ -48,7 +52,9 @@ impl fmt::Debug for World {
 impl World {
     pub(crate) fn new(seed: u64, shards: usize) -> Rc<World> {
         let faults = SESSION.with_borrow(Clone::clone).unwrap_or_default();
+        static LAST_ID: AtomicU64 = AtomicU64::new(0);
         Rc::new(World {
+            id: LAST_ID.fetch_add(1, Ordering::Relaxed),
             clock: Clock::new(),
             trace: Trace::default(),
             faults,
@@ -57,6 +63,11 @@ impl World {
             freed: RefCell::default(),
             random: Random::new(seed),
         })
+    }
+
+    /// Tells it from every other simulation of this process.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -214,6 +225,7 @@ impl SimDriver {
 
     pub(crate) fn deregister(&self, fd: RawFd) {
         self.world.net(|net, _| net.deregister(fd));
+        self.world.wake_freed();
     }
 
     pub(crate) fn random(&self, bytes: &mut [u8]) {

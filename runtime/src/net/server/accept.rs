@@ -1,14 +1,14 @@
 //! The accept loop: who is to blame when accepting fails, and how to wait when the machine is.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::shared::{Core, Place};
 use crate::coroutine::park::WaitError;
 use crate::descriptors;
-use crate::net::TcpListener;
+use crate::net::{DetachedStream, TcpListener};
 use crate::time;
 
 /// The first pause after running out of descriptors or memory; each further one in a row is twice as long.
@@ -24,14 +24,14 @@ const EPISODE_GAP: Duration = Duration::from_secs(5);
 pub(super) fn accept_loop(
     listener: &TcpListener,
     core: &Arc<Core>,
-    start: impl Fn(Place, TcpStream, SocketAddr),
+    start: impl Fn(Place, DetachedStream, SocketAddr),
 ) -> io::Error {
     let mut scarcity = Scarcity::default();
     loop {
         if let Err(error) = core.wait_for_room() {
             return error.into();
         }
-        match listener.accept_std() {
+        match listener.accept_detached() {
             Ok((stream, addr)) => {
                 scarcity.accepted(core);
                 start(core.reserve(), stream, addr);

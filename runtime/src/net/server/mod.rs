@@ -25,7 +25,7 @@ use std::time::Duration;
 use self::accept::accept_loop;
 use self::shared::{Core, Ending, For, Phase, Place};
 use super::addrs::ToAddrs;
-use super::tcp::{TcpListener, TcpStream};
+use super::tcp::{DetachedStream, TcpListener, TcpStream};
 use crate::coroutine::Builder as CoroutineBuilder;
 use crate::coroutine::join::{JoinError, JoinHandle};
 use crate::coroutine::park::Unwinding;
@@ -190,7 +190,7 @@ impl StreamServer {
         })
     }
 
-    fn run(self, start: impl Fn(Place, std::net::TcpStream, SocketAddr) + 'static) -> io::Result<()> {
+    fn run(self, start: impl Fn(Place, DetachedStream, SocketAddr) + 'static) -> io::Result<()> {
         let StreamServer { listener, core } = self;
         let body = {
             let core = core.share();
@@ -213,9 +213,9 @@ impl StreamServer {
 }
 
 /// Turns an accepted connection into a coroutine; runs on the connection's shard.
-fn begin(place: Place, stream: std::net::TcpStream, addr: SocketAddr, handler: impl FnOnce(TcpStream) + 'static) {
+fn begin(place: Place, stream: DetachedStream, addr: SocketAddr, handler: impl FnOnce(TcpStream) + 'static) {
     let core = place.core();
-    let begun = TcpStream::from_nonblocking(stream).and_then(|stream| {
+    let begun = stream.attach().and_then(|stream| {
         let body = move || {
             let _place = place.enter(stream.token());
             handler(stream);

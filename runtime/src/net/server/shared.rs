@@ -19,7 +19,6 @@ use crate::coroutine::task::Wait;
 use crate::mailbox::{Inbox, Mail, RemoteWaiter};
 use crate::readiness::Token;
 use crate::shard::ShardId;
-use crate::sys::socket::shutdown_read;
 use crate::time;
 
 /// How long after a kill the connections are looked at again: one may have been on its way to another shard.
@@ -286,10 +285,12 @@ impl Roster {
 impl Entry {
     /// Ends the input of the connection, if its handler has not closed it or given it away.
     fn end_input(&self) {
-        if let Some(fd) = current::with(|shard| shard.sources.fd(self.token)) {
-            // A peer that has gone already has ended it too.
-            let _ = shutdown_read(fd);
-        }
+        current::with(|shard| {
+            if let Some(fd) = shard.sources.fd(self.token) {
+                // A peer that has gone already has ended it too.
+                let _ = shard.driver.shutdown_read(fd);
+            }
+        });
     }
 }
 

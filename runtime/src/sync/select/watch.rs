@@ -1,11 +1,12 @@
 //! What a select can wait for.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
+use std::os::fd::AsFd;
 
 use crate::coroutine::park::Waiter;
 use crate::net::{Readiness, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use crate::process::{Child, ChildStderr, ChildStdin, ChildStdout};
-use crate::readiness::{Direction, Registration};
+use crate::readiness::{Direction, Ready, Registration};
 use crate::sys::poll::poll_now;
 
 /// Something of this shard that a select can wait for.
@@ -33,14 +34,15 @@ pub(crate) trait Watch {
 pub trait Descriptor: sealed::Registered {}
 
 mod sealed {
-    use std::os::fd::BorrowedFd;
+    use std::io;
 
-    use crate::readiness::Registration;
+    use crate::readiness::{Ready, Registration};
 
     pub trait Registered {
-        /// What the kernel is asked about.
+        /// What of `wanted` a call would find now.
         #[doc(hidden)]
-        fn fd(&self) -> BorrowedFd<'_>;
+        #[allow(private_interfaces)]
+        fn look(&self, wanted: Ready) -> io::Result<Ready>;
 
         /// Where its readiness is kept.
         #[doc(hidden)]
@@ -49,16 +51,20 @@ mod sealed {
 
         /// Whether only the kernel knows how it stands, because its owner reads it without telling us.
         #[doc(hidden)]
-        const FOREIGN: bool = false;
+        fn is_foreign(&self) -> bool {
+            false
+        }
     }
 }
 
 macro_rules! registered {
-    ($($Socket:ty),*) => {
+    ($($Socket:ty),*: |$socket:ident, $wanted:ident| $look:expr) => {
         $(
             impl sealed::Registered for $Socket {
-                fn fd(&self) -> BorrowedFd<'_> {
-                    self.as_fd()
+                #[allow(private_interfaces)]
+                fn look(&self, $wanted: Ready) -> io::Result<Ready> {
+                    let $socket = self;
+                    $look
                 }
 
                 #[allow(private_interfaces)]
@@ -72,11 +78,13 @@ macro_rules! registered {
     };
 }
 
-registered!(TcpStream, TcpListener, UdpSocket, UnixStream, UnixListener, Child, ChildStderr, ChildStdin, ChildStdout);
+registered!(TcpStream, TcpListener, UdpSocket, UnixStream, UnixListener: |socket, wanted| socket.look_now(wanted));
+registered!(Child, ChildStderr, ChildStdin, ChildStdout: |pipe, wanted| poll_now(pipe.as_fd(), wanted));
 
 impl<F: AsFd> sealed::Registered for Readiness<F> {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.inner().as_fd()
+    #[allow(private_interfaces)]
+    fn look(&self, wanted: Ready) -> io::Result<Ready> {
+        poll_now(self.inner().as_fd(), wanted)
     }
 
     #[allow(private_interfaces)]
@@ -84,7 +92,9 @@ impl<F: AsFd> sealed::Registered for Readiness<F> {
         self.registration()
     }
 
-    const FOREIGN: bool = true;
+    fn is_foreign(&self) -> bool {
+        true
+    }
 }
 
 impl<F: AsFd> Descriptor for Readiness<F> {}
@@ -100,16 +110,14 @@ pub(super) enum Awaited {
 
 /// What a descriptor is to become, as a branch.
 pub(super) struct WatchedDescriptor<'a> {
-    fd: BorrowedFd<'a>,
+    descriptor: &'a dyn sealed::Registered,
     registration: &'a Registration,
     awaited: Awaited,
-    foreign: bool,
 }
 
 impl<'a> WatchedDescriptor<'a> {
     pub(super) fn new<D: Descriptor>(descriptor: &'a D, awaited: Awaited) -> WatchedDescriptor<'a> {
-        let (fd, registration) = (descriptor.fd(), descriptor.registration());
-        WatchedDescriptor { fd, registration, awaited, foreign: D::FOREIGN }
+        WatchedDescriptor { descriptor, registration: descriptor.registration(), awaited }
     }
 
     /// Asks the kernel where the flag says "perhaps": a fresh socket counts as ready until somebody tries. Another
@@ -122,11 +130,11 @@ impl<'a> WatchedDescriptor<'a> {
         if self.registration.is_watched(direction) {
             return true;
         }
-        if !self.foreign && !self.registration.is_ready(direction) {
+        if !self.descriptor.is_foreign() && !self.registration.is_ready(direction) {
             return false;
         }
         let flag = direction.flag();
-        let ready = poll_now(self.fd, flag).map_or(true, |ready| ready.has(flag));
+        let ready = self.descriptor.look(flag).map_or(true, |ready| ready.has(flag));
         match ready {
             true => self.registration.note_ready(direction),
             false => self.registration.clear(direction),

@@ -22,6 +22,7 @@ pub(super) struct Datagrams {
     peer: Option<SocketAddr>,
     inbox: VecDeque<(SocketAddr, Vec<u8>)>,
     error: Option<i32>,
+    broadcast: bool,
 }
 
 impl Datagrams {
@@ -64,7 +65,7 @@ impl Net {
         if self.socks.values().any(|sock| sock.host == host && taken(&sock.kind)) {
             return Err(os_error(libc::EADDRINUSE));
         }
-        let datagrams = Datagrams { local, peer: None, inbox: VecDeque::new(), error: None };
+        let datagrams = Datagrams { local, peer: None, inbox: VecDeque::new(), error: None, broadcast: false };
         self.open(world, Kind::Datagrams(datagrams))
     }
 
@@ -164,6 +165,15 @@ impl Net {
             datagrams.error = Some(libc::ECONNREFUSED);
             self.tell(fd, Ready::READABLE | Ready::WRITABLE);
         }
+    }
+
+    pub(crate) fn set_broadcast(&mut self, fd: Fd, broadcast: bool) -> io::Result<()> {
+        self.datagrams(fd)?.broadcast = broadcast;
+        Ok(())
+    }
+
+    pub(crate) fn broadcast(&mut self, fd: Fd) -> io::Result<bool> {
+        Ok(self.datagrams(fd)?.broadcast)
     }
 
     pub(crate) fn recv_from(&mut self, fd: Fd, buffer: &mut [u8], peek: bool) -> io::Result<(usize, SocketAddr)> {
