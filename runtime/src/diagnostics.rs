@@ -1,12 +1,21 @@
 //! Who is there and what does everybody wait for.
+//!
+//! [`coroutines`] lists the current shard's coroutines as values; [`dump`] and [`dump_with_backtraces`] print those of all
+//! shards. [`stack_use`] says how deep stacks were used, for choosing their size. From outside of the process the same is to
+//! be had by a signal ([`RuntimeBuilder::dump_on`](crate::RuntimeBuilder::dump_on)) and by the
+//! [`backdoor`](crate::RuntimeBuilder::backdoor).
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::time::{Duration, Instant};
 
 use crate::coroutine::current;
+use crate::coroutine::inspect::Inspection;
 use crate::coroutine::task::{State, Task, Wait};
-use crate::remote;
-use crate::shard::ShardId;
+use crate::observe::{self, Answer};
+use crate::offload::offload;
+use crate::shard::{Shard, ShardId};
+
+mod frames;
 
 /// One coroutine at one moment.
 #[derive(Clone, Debug)]
@@ -57,27 +66,129 @@ impl fmt::Display for CoroutineInfo {
 
 /// Every coroutine of the current shard, oldest first.
 ///
+/// ```
+/// use leveret_runtime::{Builder, Wait, coroutines, sleep, yield_now};
+/// # leveret_runtime::run(|| {
+/// let _sleeper = Builder::new().name("sleeper").spawn(|| sleep(std::time::Duration::from_secs(60)));
+/// yield_now();
+/// let all = coroutines();
+/// assert_eq!((all[1].name.as_str(), all[1].wait), ("sleeper", Wait::Sleep));
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// Outside of a runtime.
 pub fn coroutines() -> Vec<CoroutineInfo> {
     current::with(|shard| shard.list())
 }
 
-/// Every coroutine of every shard, in a form for people: one line each. Waits for the other shards' answers.
+/// Every coroutine of every shard, in a form for people: one line each. Waits for the other shards' answers; one that does
+/// not answer within a second is reported with the coroutine that holds it.
 ///
 /// # Panics
-/// Outside of a coroutine.
+/// Outside of a coroutine, and while the stack unwinds.
 pub fn dump() -> String {
-    let lists: Vec<_> = remote::shards().map(|shard| remote::spawn_on(shard, coroutines)).collect();
-    let mut all: Vec<CoroutineInfo> = lists.into_iter().filter_map(|list| list.join().ok()).flatten().collect();
-    all.retain(|info| info.state != State::Running); // those that make the lists
-    render(&all)
+    let shared = current::with(|shard| shard.shared.clone());
+    render_shards(&observe::ask(&shared, || current::with(|shard| shard.inspect(false))))
+}
+
+/// As [`dump`], with the frames of every coroutine that waits. Their names are looked up on the thread pool, which takes a
+/// while the first time.
+///
+/// Each coroutine is resumed for a moment, on its own stack, to look at it; its wait goes on as if nothing had happened.
+///
+/// # Panics
+/// As [`dump`].
+pub fn dump_with_backtraces() -> String {
+    let shared = current::with(|shard| shard.shared.clone());
+    let answers = observe::ask(&shared, || current::with(|shard| shard.inspect(true)));
+    offload(move || render_shards(&answers))
+}
+
+/// What every shard has said, or why it has not.
+pub(crate) fn render_shards(answers: &[Answer<Vec<Inspection>>]) -> String {
+    let mut text = String::new();
+    let count: usize = answers.iter().filter_map(Answer::came).map(Vec::len).sum();
+    let _ = writeln!(text, "{count} coroutines:"); // writing to a string does not fail
+    for (shard, answer) in answers.iter().enumerate() {
+        match answer {
+            Answer::Came(list) => list.iter().for_each(|inspection| text.push_str(&render_inspection(inspection))),
+            other => drop(writeln!(text, "  shard {shard} {other}")),
+        }
+    }
+    text
+}
+
+fn render_inspection(inspection: &Inspection) -> String {
+    let mut text = format!("  {}", inspection.info);
+    if let Some(depth) = inspection.depth {
+        let _ = write!(text, ", stack {} of {} KiB", depth.used / 1024, depth.size / 1024);
+    }
+    text.push('\n');
+    if let Some(backtrace) = &inspection.backtrace {
+        for frame in frames::readable_frames(&backtrace.to_string()) {
+            let _ = writeln!(text, "      {frame}");
+        }
+    }
+    text
 }
 
 /// One line a coroutine, with a count first.
-pub(crate) fn render(list: &[CoroutineInfo]) -> String {
+fn render(list: &[CoroutineInfo]) -> String {
     let lines: Vec<String> = list.iter().map(|info| format!("  {info}\n")).collect();
     format!("{} coroutines:\n{}", list.len(), lines.concat())
+}
+
+/// How the stacks of one size were used on a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StackUse {
+    /// Usable bytes of each.
+    pub size: usize,
+    /// On loan now.
+    pub in_use: usize,
+    /// The most that were on loan at once.
+    pub most: usize,
+    /// The most bytes that one of them was used to, in whole pages. What was given back to the kernel after a burst of
+    /// coroutines, or swapped out, is not counted.
+    pub deepest: usize,
+}
+
+impl fmt::Display for StackUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (size, deepest) = (self.size / 1024, self.deepest / 1024);
+        write!(f, "{} of {size} KiB in use, {} at most, the deepest used to {deepest} KiB", self.in_use, self.most)
+    }
+}
+
+/// How the current shard's stacks were used, by size; those of the default size come first. It looks at every page of all of
+/// them: milliseconds for thousands.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// let stacks = leveret_runtime::stack_use();
+/// assert_eq!((stacks[0].size, stacks[0].in_use), (leveret_runtime::STACK_SIZE_DEFAULT, 1));
+/// assert!(stacks[0].deepest > 0);
+/// # }).unwrap();
+/// ```
+///
+/// # Panics
+/// Outside of a runtime.
+pub fn stack_use() -> Vec<StackUse> {
+    current::with(Shard::stack_use)
+}
+
+impl Shard {
+    fn stack_use(&self) -> Vec<StackUse> {
+        let pools = self.stacks.pools();
+        let used = |pool: &crate::coroutine::stack::StackPool| StackUse {
+            size: pool.stack_size(),
+            in_use: pool.in_use(),
+            most: pool.most(),
+            deepest: pool.deepest(),
+        };
+        pools.iter().map(|pool| used(pool)).collect()
+    }
 }
 
 /// Nothing can ever run again: every coroutine waits for another one.
@@ -89,7 +200,12 @@ pub struct Deadlock {
 
 impl fmt::Display for Deadlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "deadlock: nothing can run, no timer is set and no event can come; {}", render(&self.waiting))
+        write!(
+            f,
+            "deadlock: nothing can run, no timer is set and no event can come; look for a value, an end or a lock in this \
+             list that nobody is left to give; {}",
+            render(&self.waiting)
+        )
     }
 }
 

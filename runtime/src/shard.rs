@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use crate::coroutine::inspect::Inspection;
 use crate::coroutine::join::panic_message;
 use crate::coroutine::park;
 use crate::coroutine::stack::{PooledStack, StackPool};
@@ -134,6 +135,17 @@ impl Stacks {
     pub(crate) fn in_use(&self) -> usize {
         self.default.in_use() + self.others.borrow().values().map(|pool| pool.in_use()).sum::<usize>()
     }
+
+    /// The most that were on loan at once, of each size.
+    pub(crate) fn most(&self) -> usize {
+        self.default.most() + self.others.borrow().values().map(|pool| pool.most()).sum::<usize>()
+    }
+
+    /// The pools, the default one first.
+    pub(crate) fn pools(&self) -> Vec<Rc<StackPool>> {
+        let others = self.others.borrow();
+        std::iter::once(&self.default).chain(others.values()).cloned().collect()
+    }
 }
 
 impl Shard {
@@ -183,6 +195,8 @@ impl Shard {
         self.run_ready();
         self.run_hooks();
         self.pulse().end_turn();
+        let lasted = self.driver.now().saturating_duration_since(self.turn_time.get());
+        self.counters.longest_turn_nanos.raise(lasted.as_nanos() as u64);
         !self.run_queue.borrow().is_empty()
     }
 
@@ -269,6 +283,7 @@ impl Shard {
         }
         let mut mail = self.mail.take();
         self.inbox.take(&mut mail);
+        self.counters.mail_most.raise(mail.len() as u64);
         for item in mail.drain(..) {
             self.obey(item);
         }
@@ -470,6 +485,19 @@ impl Shard {
         self.tasks.borrow().len()
     }
 
+    pub(crate) fn coroutines_in(&self, state: State) -> usize {
+        self.tasks.borrow().iter().filter(|(_, task)| task.state.get() == state).count()
+    }
+
+    /// What is known of each of its coroutines, and with `backtraces` where each stands: oldest first.
+    pub(crate) fn inspect(&self, backtraces: bool) -> Vec<Inspection> {
+        let tasks: Vec<_> = self.tasks.borrow().iter().map(|(_, task)| task.clone()).collect();
+        let now = self.driver.now();
+        let mut all: Vec<_> = tasks.iter().map(|task| Inspection::of(self.id, task, now, backtraces)).collect();
+        all.sort_by_key(|inspection| inspection.info.number);
+        all
+    }
+
     // ---- fairness
 
     /// Counts one transfer against the running coroutine's budget; at its end the others run first.
@@ -510,6 +538,11 @@ impl Shard {
     pub(crate) fn set_timer(&self, deadline: Instant, task: Rc<Task>, ticket: u64) -> TimerKey {
         let nanos = deadline.saturating_duration_since(self.started).as_nanos();
         self.timers.borrow_mut().insert(u64::try_from(nanos).unwrap_or(u64::MAX), Timer { task, ticket })
+    }
+
+    /// How many deadlines are waited for.
+    pub(crate) fn timers(&self) -> usize {
+        self.timers.borrow().len()
     }
 
     pub(crate) fn cancel_timer(&self, key: TimerKey) {

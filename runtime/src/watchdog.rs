@@ -29,6 +29,11 @@ impl Pulse {
         self.thread.store(interrupt::thread_number(), Ordering::Relaxed);
     }
 
+    /// The number of the shard's thread.
+    pub(crate) fn thread(&self) -> i32 {
+        self.thread.load(Ordering::Relaxed)
+    }
+
     #[inline]
     pub(crate) fn begin_turn(&self, turn: u64) {
         self.turn.store(turn, Ordering::Relaxed);
@@ -89,7 +94,7 @@ pub(crate) fn watch(pulses: &[Pulse], limit: Duration, leash: &Leash) {
 }
 
 fn report(shard: usize, pulse: &Pulse, stalled: Duration) {
-    let name = interrupt::running_coroutine(pulse.thread.load(Ordering::Relaxed));
+    let name = interrupt::running_coroutine(pulse.thread());
     log::warn!(
         "shard {shard} has not looked at its sockets and timers for {:.3} s: coroutine '{}' holds it; give blocking work to \
          offload, and let long computations yield",

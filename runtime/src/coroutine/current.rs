@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use corosensei::{CoroutineResult, Yielder};
 
-use super::task::{Name, State, Task};
+use super::inspect;
+use super::task::{Cause, Name, State, Task};
 use crate::shard::Shard;
 
 thread_local! {
@@ -134,6 +135,10 @@ pub(crate) fn suspend(task: &Task) {
     // the coroutine, and we are running on it.
     let yielder = unsafe { &*yielder };
     yielder.suspend(());
+    while task.cause.get() == Cause::Inspected {
+        inspect::answer();
+        yielder.suspend(());
+    }
 }
 
 /// Runs a coroutine until it suspends or ends. Panics never come through here: its root catches them.

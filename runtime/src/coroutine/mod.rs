@@ -9,6 +9,7 @@ pub(crate) mod big_stack;
 pub(crate) mod current;
 pub(crate) mod generator;
 pub(crate) mod group;
+pub(crate) mod inspect;
 pub(crate) mod join;
 pub(crate) mod join_set;
 pub(crate) mod local;

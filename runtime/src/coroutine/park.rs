@@ -158,6 +158,7 @@ impl Parker {
                 interrupt(shard, &self.task);
                 unreachable!("a killed coroutine unwinds at its wait")
             }
+            Cause::Inspected => unreachable!("`suspend` returns only when the wait is over"),
         }
     }
 

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use corosensei::stack::{Stack, StackPointer};
 
-use crate::sys::memory::{PAGE, Reservation};
+use crate::sys::memory::{PAGE, Reservation, lowest_resident};
 use crate::sys::overflow;
 
 /// Bytes of guard below every stack. Rust probes each page it skips, C code may not: sixteen pages catch that too.
@@ -86,6 +86,28 @@ impl StackPool {
     /// Stacks on loan.
     pub(crate) fn in_use(&self) -> usize {
         self.inner.borrow().in_use
+    }
+
+    /// The most stacks that were on loan at once: the free list is used before a fresh one is.
+    pub(crate) fn most(&self) -> usize {
+        let inner = self.inner.borrow();
+        inner.in_use + inner.free.len()
+    }
+
+    /// The most bytes that one of its stacks was used to, in whole pages, as far as they are still in memory: a look at every
+    /// page of all of them.
+    pub(crate) fn deepest(&self) -> usize {
+        let (inner, slot_size) = (self.inner.borrow(), self.slot_size());
+        let newest = inner.arenas.len().saturating_sub(1);
+        let depth = |low: usize| {
+            let stack = low + GUARD..low + slot_size;
+            stack.end - lowest_resident(stack.clone())
+        };
+        let slots = inner.arenas.iter().enumerate().flat_map(|(index, arena)| {
+            let used = if index == newest { inner.fresh.start } else { arena.len() / slot_size };
+            (0..used).map(move |slot| arena.base() + slot * slot_size)
+        });
+        slots.map(depth).max().unwrap_or(0)
     }
 
     /// Takes a stack. Fails when the kernel gives no more address space or guards.
@@ -188,6 +210,23 @@ mod tests {
         assert_eq!(pool.in_use(), 1);
         drop(second);
         assert_eq!(pool.in_use(), 0);
+    }
+
+    #[test]
+    fn it_knows_how_many_were_on_loan_and_how_deep_they_were_used() {
+        let pool = StackPool::new(32 * PAGE);
+        assert_eq!((pool.most(), pool.deepest()), (0, 0));
+        let (first, second) = (pool.take().expect("a stack"), pool.take().expect("a stack"));
+        assert_eq!((pool.most(), pool.deepest()), (2, 0));
+        drop((first, second));
+        let again = pool.take().expect("a stack");
+        corosensei::on_stack(again, || {
+            let mut bytes = [0u8; 3 * PAGE];
+            bytes.fill(1);
+            std::hint::black_box(&bytes);
+        });
+        assert_eq!(pool.most(), 2);
+        assert!((3 * PAGE..32 * PAGE).contains(&pool.deepest()), "{}", pool.deepest());
     }
 
     #[test]

@@ -130,6 +130,8 @@ pub(crate) enum Cause {
     Notified,
     TimedOut,
     Killed,
+    /// It was not: somebody wants to see where it stands, and resumed it for that alone.
+    Inspected,
 }
 
 /// What a coroutine is called in dumps and reports.

@@ -175,6 +175,11 @@ impl Inbox {
         self.woken.load(Ordering::Relaxed)
     }
 
+    /// How many letters wait to be taken.
+    pub(crate) fn depth(&self) -> usize {
+        self.letters().as_ref().map_or(0, Vec::len)
+    }
+
     /// Whether something waits to be taken.
     pub(crate) fn has_mail(&self) -> bool {
         self.flag.load(Ordering::SeqCst)

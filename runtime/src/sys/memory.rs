@@ -97,6 +97,21 @@ impl Drop for Reservation {
     }
 }
 
+/// The lowest address of `range` (whole pages) whose page is in memory; its end if none is.
+///
+/// Of anonymous memory those are the pages that were touched and not given back (or swapped out) since.
+pub(crate) fn lowest_resident(range: std::ops::Range<usize>) -> usize {
+    debug_assert!(range.start.is_multiple_of(PAGE) && range.end.is_multiple_of(PAGE));
+    let mut resident = vec![0u8; range.len() / PAGE];
+    // SAFETY: the kernel looks the addresses up without touching them, and writes one byte a page, which the vector has.
+    let asked = unsafe { libc::mincore(range.start as *mut libc::c_void, range.len(), resident.as_mut_ptr()) };
+    if asked != 0 {
+        return range.end;
+    }
+    let first = resident.iter().position(|page| page & 1 != 0);
+    first.map_or(range.end, |page| range.start + page * PAGE)
+}
+
 fn too_many_guards() -> io::Error {
     io::Error::other(format!(
         "this kernel has no MADV_GUARD_INSTALL (Linux 6.13), and {MPROTECT_GUARDS_MAX} guarded stacks is the most that \
@@ -118,6 +133,19 @@ mod tests {
         unsafe { memory.discard(0, PAGE) };
         // SAFETY: as above; the page is zero-filled on touch.
         assert_eq!(unsafe { at.read() }, 0);
+    }
+
+    #[test]
+    fn touched_pages_are_resident() {
+        let memory = Reservation::new(8 * PAGE).expect("8 pages of address space");
+        let range = memory.base()..memory.base() + 8 * PAGE;
+        assert_eq!(lowest_resident(range.clone()), range.end);
+        for page in [6, 3] {
+            let at = (memory.base() + page * PAGE) as *mut u8;
+            // SAFETY: the byte lies in the reservation, which nothing else uses.
+            unsafe { at.write(1) };
+            assert_eq!(lowest_resident(range.clone()), memory.base() + page * PAGE);
+        }
     }
 
     #[test]

@@ -58,15 +58,28 @@ pub(crate) fn unwatch(base: usize) {
     }
 }
 
+/// The usable part of the watched stack that holds `address`, lowest address first; `None` in a guard and elsewhere.
+pub(crate) fn stack_around(address: usize) -> Option<std::ops::Range<usize>> {
+    find_arena(address, |base, slot, guard| {
+        let low = address - (address - base) % slot;
+        (address >= low + guard).then_some(low + guard..low + slot)
+    })
+}
+
 /// The usable size of the stack whose guard holds `address`, if one does.
 fn overflowed_stack(address: usize) -> Option<usize> {
+    find_arena(address, |base, slot, guard| ((address - base) % slot < guard).then_some(slot - guard))
+}
+
+/// Gives base, slot size and guard size of the arena around `address` to `f`.
+fn find_arena<T>(address: usize, f: impl Fn(usize, usize, usize) -> Option<T>) -> Option<T> {
     ARENAS.iter().find_map(|place| {
         let base = place.base.load(Ordering::Acquire);
         if base <= CLAIMED || address < base || address - base >= place.len.load(Ordering::Relaxed) {
             return None;
         }
         let (slot, guard) = (place.slot_size.load(Ordering::Relaxed), place.guard.load(Ordering::Relaxed));
-        ((address - base) % slot < guard).then_some(slot - guard)
+        f(base, slot, guard)
     })
 }
 
@@ -149,6 +162,10 @@ mod tests {
         assert_eq!(overflowed_stack(base + slot * 2 + 5), Some(4096 * 4));
         assert_eq!(overflowed_stack(base + slot * 3), None);
         assert_eq!(overflowed_stack(base - 1), None);
+        assert_eq!(stack_around(base + slot + guard), Some(base + slot + guard..base + slot * 2));
+        assert_eq!(stack_around(base + slot - 1), Some(base + guard..base + slot));
+        assert_eq!(stack_around(base + slot + guard - 1), None);
+        assert_eq!(stack_around(base + slot * 3), None);
         unwatch(base);
         assert_eq!(overflowed_stack(base), None);
     }
