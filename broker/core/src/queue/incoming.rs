@@ -110,6 +110,7 @@ impl Queue {
         let spec = self.consumers.delivered(holder, delivery_cost(&entry.message));
         let (consumer, no_ack) = (spec.id, spec.no_ack);
         self.counters.delivered += 1;
+        self.counters.delivered_no_ack += u64::from(no_ack);
         let is_settled = no_ack && entry.stored;
         let lane = &mut self.lanes[level];
         let (number, message) = if no_ack {

@@ -54,11 +54,20 @@ pub(super) struct Lane {
     ready: usize,
     /// Bytes of ready messages' bodies.
     ready_bytes: u64,
+    /// Bytes of all messages' bodies.
+    bytes: u64,
 }
 
 impl Default for Lane {
     fn default() -> Self {
-        Self { entries: Slots::starting_at(0), cursor: 0, returned: BTreeSet::new(), ready: 0, ready_bytes: 0 }
+        Self {
+            entries: Slots::starting_at(0),
+            cursor: 0,
+            returned: BTreeSet::new(),
+            ready: 0,
+            ready_bytes: 0,
+            bytes: 0,
+        }
     }
 }
 
@@ -67,13 +76,16 @@ impl Lane {
     pub(super) fn push(&mut self, entry: Entry) -> u64 {
         debug_assert_eq!(entry.state, State::Ready);
         self.ready += 1;
-        self.ready_bytes += body_len(&entry);
+        let bytes = body_len(&entry);
+        self.ready_bytes += bytes;
+        self.bytes += bytes;
         self.entries.push(entry)
     }
 
     /// Appends a message that is unsettled from the start. Only while nothing is ready, or it would overtake.
     pub(super) fn push_unsettled(&mut self, entry: Entry) -> u64 {
         debug_assert!(self.ready == 0 && entry.state != State::Ready);
+        self.bytes += body_len(&entry);
         let number = self.entries.push(entry);
         self.cursor = number + 1;
         number
@@ -116,8 +128,10 @@ impl Lane {
     /// Removes a message in any state.
     pub(super) fn remove(&mut self, number: u64) -> Option<Entry> {
         let entry = self.entries.remove(number)?;
+        let bytes = body_len(&entry);
+        self.bytes -= bytes;
         if entry.state == State::Ready {
-            self.left_ready(number, body_len(&entry));
+            self.left_ready(number, bytes);
         }
         Some(entry)
     }
@@ -151,6 +165,10 @@ impl Lane {
 
     pub(super) fn ready_bytes(&self) -> u64 {
         self.ready_bytes
+    }
+
+    pub(super) fn unsettled_bytes(&self) -> u64 {
+        self.bytes - self.ready_bytes
     }
 
     pub(super) fn unsettled(&self) -> usize {
@@ -198,15 +216,16 @@ impl Lane {
     pub(super) fn check_invariants(&self) {
         self.entries.check_invariants();
         assert!(self.cursor <= self.entries.next_number());
-        let (mut ready, mut bytes) = (0, 0);
+        let (mut ready, mut bytes, mut all) = (0, 0, 0);
         for (number, entry) in self.entries.iter() {
             let is_ready = entry.state == State::Ready;
             ready += usize::from(is_ready);
             bytes += if is_ready { body_len(entry) } else { 0 };
+            all += body_len(entry);
             assert!(number < self.cursor || is_ready, "nothing is delivered behind the cursor");
             assert_eq!(number < self.cursor && is_ready, self.returned.contains(&number));
         }
-        assert_eq!((ready, bytes), (self.ready, self.ready_bytes));
+        assert_eq!((ready, bytes, all), (self.ready, self.ready_bytes, self.bytes));
         assert!(self.returned.iter().all(|number| self.entries.get(*number).is_some()));
     }
 }

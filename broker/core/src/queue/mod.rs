@@ -64,6 +64,8 @@ pub struct ConsumerState {
     pub active: bool,
     /// Declined a message and was not resumed since.
     pub paused: bool,
+    /// What is left of its window; negative by at most one message.
+    pub window: i64,
 }
 
 /// Totals since the queue exists.
@@ -72,8 +74,14 @@ pub struct ConsumerState {
 pub struct Counters {
     pub published: u64,
     pub delivered: u64,
+    /// Of those delivered, the ones that count as settled at once.
+    pub delivered_no_ack: u64,
     pub redelivered: u64,
     pub got: u64,
+    /// Of those got, the ones that count as settled at once.
+    pub got_no_ack: u64,
+    /// Gets that found nothing.
+    pub got_empty: u64,
     pub acked: u64,
     pub rejected: u64,
     pub requeued: u64,
@@ -165,6 +173,11 @@ impl Queue {
         self.lanes.iter().map(|lane| lane.unsettled() as u64).sum()
     }
 
+    /// Bytes of the bodies of messages that are delivered and not settled.
+    pub fn unsettled_bytes(&self) -> u64 {
+        self.lanes.iter().map(Lane::unsettled_bytes).sum()
+    }
+
     /// Consumers, waiting ones included.
     pub fn consumer_count(&self) -> u64 {
         self.consumers.len() as u64
@@ -188,6 +201,7 @@ impl Queue {
             unsettled: consumer.unsettled,
             active: active.is_none_or(|active| active == consumer.spec.id),
             paused: consumer.paused,
+            window: consumer.window,
         })
     }
 

@@ -79,9 +79,13 @@ impl Queue {
         }
         self.last_used = now;
         while !self.expire_messages(now, effects) {}
-        let Some(level) = self.head_level() else { return Ok(None) };
+        let Some(level) = self.head_level() else {
+            self.counters.got_empty += 1;
+            return Ok(None);
+        };
         let Some((delivery, is_settled)) = self.take_head(level, None, Holder::GET, no_ack) else { return Ok(None) };
         self.counters.got += 1;
+        self.counters.got_no_ack += u64::from(no_ack);
         if is_settled {
             push_settled(delivery.seq, effects);
         }
@@ -108,6 +112,7 @@ impl Queue {
         let spec = self.consumers.delivered(holder, delivery_cost(&entry.message));
         let (consumer, no_ack) = (spec.id, spec.no_ack);
         self.counters.delivered += 1;
+        self.counters.delivered_no_ack += u64::from(no_ack);
         let Some((delivery, is_settled)) = self.take_head(level, Some(consumer), holder, no_ack) else { return };
         let seq = delivery.seq;
         effects.push(Effect::Deliver(delivery));
