@@ -15,8 +15,8 @@ use runtime::{Runtime, ShardId};
 use crate::config::{Config, Tls};
 use crate::frontend::amqp::editor::EDITOR;
 use crate::frontend::amqp::listener::{Listener, Wrapping, settings};
-use crate::shard::Shard;
 use crate::shard::mail::{self, Mail};
+use crate::shard::{OWNER, Shard};
 use crate::transport::certificates::Certificates;
 
 /// The virtual host that exists from the start.
@@ -140,6 +140,10 @@ fn start_shard(config: Arc<Config>, senders: Vec<Sender<Mail>>) {
     let (mail_shard, tick_shard, delay_shard, expiry_shard) = (shard.clone(), shard.clone(), shard.clone(), shard);
     spawn_named("mail", move || mail::serve(&mail_shard, &receiver));
     spawn_named("heartbeats", move || tick_shard.tick_for_ever());
+    if expiry_shard.id == OWNER {
+        let watch_shard = expiry_shard.clone();
+        spawn_named("alarms", move || watch_shard.watch_for_ever());
+    }
     spawn_named("delays", move || delay_shard.delay_for_ever());
     spawn_named("expiry", move || expiry_shard.expire_for_ever());
 }

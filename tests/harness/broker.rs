@@ -69,6 +69,14 @@ impl Broker {
     /// # Panics
     /// As [`Broker::start`].
     pub fn start_ours(shards: usize) -> Broker {
+        Broker::start_ours_with(shards, &[])
+    }
+
+    /// The same with these lines of configuration.
+    ///
+    /// # Panics
+    /// As [`Broker::start`].
+    pub fn start_ours_with(shards: usize, settings: &[&str]) -> Broker {
         let data_dir = DataDir::create();
         let mut command = Command::new(leveret());
         command.args([
@@ -86,6 +94,7 @@ impl Broker {
             "--data-dir",
         ]);
         command.arg(&data_dir.0);
+        settings.iter().for_each(|setting| _ = command.arg("--set").arg(setting));
         let process = Process::start(&format!("leveret with {shards} shards"), command);
         let lifeline = Lifeline::tie(&process, &data_dir.0);
         let ready = process.expect(" ready: ");

@@ -8,6 +8,7 @@
 //! | module | subject |
 //! | --- | --- |
 //! | `handshake` | protocol header, mechanisms, tuning, opening, heartbeats, closing |
+//! | `alarms` | publishers that are held up while memory or disk are short |
 //! | `channels` | opening and closing channels, frames out of place, content out of order |
 //! | `content` | bodies of every size, properties, interleaving, pipelining |
 //! | `exchanges`, `queues` | declaring and deleting them, and every refusal |
@@ -22,6 +23,7 @@
 //! | `process` | our program itself: stopping, and surviving whatever is said to it |
 //! | `queue_arguments` | expiry, limits, dead letters, priorities |
 
+mod alarms;
 mod channels;
 mod consuming;
 mod content;

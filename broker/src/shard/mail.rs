@@ -12,6 +12,7 @@ use leveret_runtime as runtime;
 use runtime::mailbox::channel::{Receiver, Sender};
 
 use super::address::{ChannelKey, QueueAddress, Reply, Ticket};
+use super::alarm::Alarms;
 use super::metadata::Request;
 use super::queues::Command;
 use super::{OWNER, Shard};
@@ -46,6 +47,10 @@ pub enum Mail {
     Reply(ChannelKey, u64, Box<Reply>),
     /// A publish was taken (or refused).
     Confirm(ChannelKey, u64, bool),
+    /// For shard 0: so many bytes of messages are on that shard.
+    Held(ShardId, u64),
+    /// From shard 0: what is short.
+    Alarms(Alarms),
     /// For the owner of the topology: an exchange wants to keep this message.
     Keep(VhostId, Name, Arc<Message>),
     /// For the owner of the topology.
@@ -62,13 +67,15 @@ pub struct Post {
     piles: Vec<RefCell<Vec<Mail>>>,
     /// Whether any pile holds something.
     waiting: Cell<bool>,
-    congested: Cell<bool>,
+    /// By receiver.
+    congested: Vec<Cell<bool>>,
 }
 
 impl Post {
     pub(super) fn new(senders: Vec<Sender<Mail>>) -> Post {
         let piles = senders.iter().map(|_| RefCell::default()).collect();
-        Post { senders, piles, waiting: Cell::new(false), congested: Cell::new(false) }
+        let congested = senders.iter().map(|_| Cell::new(false)).collect();
+        Post { senders, piles, waiting: Cell::new(false), congested }
     }
 
     pub(super) fn shard_count(&self) -> usize {
@@ -82,22 +89,19 @@ impl Post {
 
     pub(super) fn flush(&self) {
         if self.waiting.replace(false) {
-            for (pile, sender) in self.piles.iter().zip(&self.senders) {
+            for ((pile, sender), congested) in self.piles.iter().zip(&self.senders).zip(&self.congested) {
                 sender.send_batch(&mut pile.borrow_mut());
+                congested.set(sender.len() > CONGESTED);
             }
-            self.congested.set(self.is_behind());
         }
     }
 
-    pub(super) fn is_congested(&self) -> bool {
-        if self.congested.get() {
-            self.congested.set(self.is_behind());
-        }
-        self.congested.get()
-    }
-
-    fn is_behind(&self) -> bool {
-        self.senders.iter().any(|sender| sender.len() > CONGESTED)
+    #[inline]
+    pub(super) fn is_congested(&self, to: ShardId) -> bool {
+        let at = usize::from(to.0);
+        let Some(congested) = self.congested.get(at).filter(|it| it.get()) else { return false };
+        congested.set(self.senders[at].len() > CONGESTED);
+        congested.get()
     }
 }
 
@@ -130,6 +134,8 @@ impl Shard {
             Mail::Cancelled(key, consumer) => self.with_channel(key, |channel| channel.cancelled(consumer)),
             Mail::Reply(key, number, reply) => self.with_channel(key, |channel| channel.reply(number, *reply)),
             Mail::Confirm(key, number, accepted) => self.with_channel(key, |channel| channel.confirm(number, accepted)),
+            Mail::Held(shard, bytes) => self.note_held(shard, bytes),
+            Mail::Alarms(alarms) => self.note_alarms(alarms),
             Mail::Keep(vhost, exchange, message) => self.keep_for_later(vhost, exchange, message),
             Mail::Request(request) => self.serve_request(*request),
             Mail::Apply(number, change) => {

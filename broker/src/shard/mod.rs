@@ -9,6 +9,7 @@
 //! ```
 
 pub mod address;
+pub mod alarm;
 pub mod delays;
 pub mod editor;
 pub mod history;
@@ -30,6 +31,7 @@ use leveret_runtime as runtime;
 
 use crate::config::Config;
 use address::{ChannelKey, Subscriber};
+use alarm::Watch;
 use delays::Delays;
 use editor::Editor;
 use history::Histories;
@@ -52,6 +54,8 @@ pub trait Client {
     fn tick(&self);
     /// Asks the client to go because the broker stops, and cuts it off if it does not. Must not wait.
     fn shut_down(self: Rc<Self>);
+    /// Memory or disk have become short, or suffice again. Must not wait.
+    fn alarms_changed(&self);
 }
 
 /// How often connections look after their heartbeats: a fraction of the shortest interval's half.
@@ -73,6 +77,8 @@ pub struct Shard {
     pub delays: Delays,
     /// Messages for bindings to come; on shard 0.
     pub histories: Histories,
+    /// What is short, and what this shard has of it.
+    pub watch: Watch,
     owner: Owner,
     post: Post,
     channels: RefCell<FastMap<ChannelKey, Rc<dyn Subscriber>>>,
@@ -119,6 +125,7 @@ impl Shard {
             queues: Queues::default(),
             delays: Delays::default(),
             histories: Histories::default(),
+            watch: Watch::default(),
             owner: Owner::default(),
             post: Post::new(senders),
             channels: RefCell::default(),
@@ -219,11 +226,12 @@ impl Shard {
         clients.into_iter().map(|(_, client)| client).collect()
     }
 
-    /// The coroutine that lets connections look after their heartbeats, until the program ends.
+    /// The coroutine that lets connections look after their heartbeats, and tells what this shard holds, until the program ends.
     pub fn tick_for_ever(&self) {
         loop {
             runtime::sleep(TICK);
             self.clients().iter().for_each(|client| client.tick());
+            self.report_held();
         }
     }
 
@@ -263,9 +271,9 @@ impl Shard {
         self.post.send(to, mail);
     }
 
-    /// Whether some other shard is so far behind with our mail that publishers should wait.
-    pub fn is_congested(&self) -> bool {
-        self.post.is_congested()
+    /// Whether another shard is so far behind with our mail that who publishes to it should wait.
+    pub fn is_congested(&self, to: ShardId) -> bool {
+        self.post.is_congested(to)
     }
 
     // ---- time

@@ -143,6 +143,12 @@ impl Queues {
         self.homes.borrow_mut().insert(record.id, home);
     }
 
+    /// Bytes that the messages of all queues occupy, about; one that lies in several queues counts in each.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let homes = self.homes.borrow();
+        homes.values().map(|home| held_bytes(&home.queue)).sum()
+    }
+
     /// Where a queue's dead messages go, with the queue's place and name.
     pub(super) fn dead_letter_target(&self, id: QueueId) -> Option<(VhostId, Name, DeadLetterTarget)> {
         let homes = self.homes.borrow();
@@ -508,6 +514,14 @@ impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.flag.set(self.before);
     }
+}
+
+/// What a message takes besides its body, about: its names and properties, its place in the queue, and what the allocator adds.
+const MESSAGE_OVERHEAD: u64 = 192;
+
+fn held_bytes(queue: &Queue) -> u64 {
+    let count = queue.ready_count() + queue.unsettled_count();
+    queue.ready_bytes() + queue.unsettled_bytes() + count * MESSAGE_OVERHEAD
 }
 
 /// What a command answers.

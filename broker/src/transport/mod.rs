@@ -70,6 +70,11 @@ impl Transport {
     /// Parks until the client is gone, without reading.
     ///
     /// # Errors
+    /// See [`TcpStream::peer_closed`].
+    pub fn peer_closed(&self) -> bool {
+        self.tcp().peer_closed()
+    }
+
     /// See [`TcpStream::wait_peer_closed`].
     pub fn wait_peer_closed(&self) -> io::Result<()> {
         self.tcp().wait_peer_closed()

@@ -18,7 +18,7 @@ use leveret_core::message::Message;
 use leveret_core::queue::{Delivery, delivery_cost};
 use leveret_core::topology::QueueRecord;
 use leveret_core::transaction::Transaction;
-use leveret_core::{ConnectionId, ConsumerId, Error, FastMap, Name, Seq, VhostId};
+use leveret_core::{ConnectionId, ConsumerId, Error, FastMap, Name, Seq, ShardId, VhostId};
 use leveret_runtime::sync::Event;
 use std::sync::Arc;
 
@@ -62,6 +62,8 @@ pub(super) struct Link {
     pub(super) cancel_notify: bool,
     /// Its consumers.
     pub(super) consumer_count: Rc<Cell<u64>>,
+    /// The shard that its publishes go to is behind with them: it reads no more until that has caught up.
+    pub(super) held_up_by: Cell<Option<ShardId>>,
 }
 
 /// A consumer, as its channel knows it.

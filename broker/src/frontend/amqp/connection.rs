@@ -17,6 +17,7 @@ use leveret_amqp::reply::ReplyCode;
 use leveret_amqp::server::{Connection as Machine, Event, Negotiated, Publish, Reach, Settings};
 use leveret_core::{ConnectionId, FastMap, Name};
 use leveret_runtime as runtime;
+use runtime::sync::Event as Flag;
 
 use super::channel::{Channel, Link};
 use super::heartbeat::{Due, Heartbeat};
@@ -35,6 +36,9 @@ const CLOSE_OK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a connection looks whether the other shards have caught up.
 const CONGESTION_LOOK: Duration = Duration::from_millis(1);
 
+/// How often a connection that is blocked looks whether its client is still there.
+const BLOCKED_LOOK: Duration = Duration::from_secs(1);
+
 /// Bytes to read at least when a frame is incomplete.
 const READ_MIN: usize = 16 * 1024;
 
@@ -48,6 +52,11 @@ enum Ended {
     Lost(io::Error),
     /// Turned away: the socket stays open for [`FAREWELL`].
     Refused,
+}
+
+/// The client went without a close.
+fn lost() -> Ended {
+    Ended::Lost(io::Error::new(io::ErrorKind::UnexpectedEof, "client unexpectedly closed TCP connection"))
 }
 
 impl From<io::Error> for Ended {
@@ -73,6 +82,8 @@ pub(super) struct Connection {
     received: Cell<bool>,
     /// It does not read at the moment, by its own choice: silence is not the client's fault.
     is_paused: Cell<bool>,
+    /// Set when memory or disk have become short, or suffice again.
+    alarms_changed: Flag,
     /// When the socket is shut down, if the client has not closed it by then.
     cut_off_at: Cell<Option<Instant>>,
     has_cleaned_up: Cell<bool>,
@@ -99,6 +110,7 @@ pub(super) fn serve(stream: Transport, peer: SocketAddr, settings: Arc<Settings>
         heartbeat: Cell::new(None),
         received: Cell::new(false),
         is_paused: Cell::new(false),
+        alarms_changed: Flag::new(),
         cut_off_at: Cell::new(None),
         has_cleaned_up: Cell::new(false),
     });
@@ -178,18 +190,39 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits while the client, or another shard, has more of our output than it should.
+    /// Waits while the client, or a shard that it publishes to, has more of our output than it should.
     fn wait_while_behind(&self) {
-        if !self.output.is_behind() && !self.shard.is_congested() {
+        let held_up_by = self.link.borrow().as_ref().and_then(|link| link.held_up_by.take());
+        if !self.output.is_behind() && held_up_by.is_none() {
             return;
         }
         self.is_paused.set(true);
         self.output.wait_for_room();
-        while self.shard.is_congested() {
+        while held_up_by.is_some_and(|shard| self.shard.is_congested(shard)) {
             runtime::sleep(CONGESTION_LOOK);
         }
         self.is_paused.set(false);
         self.received.set(true); // what came meanwhile was not looked at
+    }
+
+    /// "A connection that publishes stops being read" while memory or disk are short (RabbitMQ). Ends when the client does.
+    #[cold]
+    fn wait_while_blocked(&self) -> Result<(), Ended> {
+        let Some(reason) = self.shard.watch.alarms().reason() else { return Ok(()) };
+        log::info!("connection {}: blocked, {reason}", self.peer);
+        self.is_paused.set(true);
+        self.reply(|machine, out| machine.block(reason, out));
+        while self.shard.watch.alarms().any() {
+            self.alarms_changed.clear();
+            self.alarms_changed.wait_timeout(BLOCKED_LOOK);
+            if self.stream.peer_closed() {
+                return Err(lost());
+            }
+        }
+        self.is_paused.set(false);
+        self.received.set(true); // what came meanwhile was not looked at
+        self.reply(|machine, out| machine.unblock(out));
+        Ok(())
     }
 
     /// Handles what was read; what is left of it waits in `pending`.
@@ -225,8 +258,7 @@ impl Connection {
     fn note_received(&self, count: usize) -> Result<(), Ended> {
         if count == 0 {
             let closed = self.machine.borrow().is_closing();
-            let lost = || io::Error::new(io::ErrorKind::UnexpectedEof, "client unexpectedly closed TCP connection");
-            return Err(if closed { Ended::Closed } else { Ended::Lost(lost()) });
+            return Err(if closed { Ended::Closed } else { lost() });
         }
         self.received.set(true);
         Ok(())
@@ -241,7 +273,7 @@ impl Connection {
             done += step.consumed;
             match step.event {
                 Event::NeedInput { size } => return Ok((done, size)),
-                Event::Publish(publish) => self.publish(&publish),
+                Event::Publish(publish) => self.publish(&publish)?,
                 event => self.on_event(event)?,
             }
             if self.output.is_behind() {
@@ -255,7 +287,7 @@ impl Connection {
     fn on_event(self: &Rc<Self>, event: Event<'_>) -> Result<(), Ended> {
         match event {
             Event::NeedInput { .. } | Event::Greeted | Event::Heartbeat => {}
-            Event::Publish(publish) => self.publish(&publish),
+            Event::Publish(publish) => self.publish(&publish)?,
             Event::Stranger(stranger) => {
                 log::warn!("connection {}: {stranger}", self.peer);
                 return Err(Ended::Closed);
@@ -296,11 +328,15 @@ impl Connection {
     }
 
     #[inline]
-    fn publish(self: &Rc<Self>, publish: &Publish<'_>) {
-        let Some(channel) = self.channel(publish.channel) else { return };
+    fn publish(self: &Rc<Self>, publish: &Publish<'_>) -> Result<(), Ended> {
+        if self.shard.watch.alarms().any() {
+            self.wait_while_blocked()?;
+        }
+        let Some(channel) = self.channel(publish.channel) else { return Ok(()) };
         if let Err(error) = channel.publish(publish) {
             self.refuse(publish.channel, &error);
         }
+        Ok(())
     }
 
     fn reply<T>(&self, reply: impl FnOnce(&mut Machine, &mut Vec<u8>) -> T) -> T {
@@ -362,6 +398,7 @@ impl Connection {
             frame_max: machine.negotiated().frame_max,
             cancel_notify: machine.client_capabilities().consumer_cancel_notify,
             consumer_count: Rc::default(),
+            held_up_by: Cell::new(None),
         };
         drop(machine);
         *self.link.borrow_mut() = Some(Rc::new(link));
@@ -479,6 +516,10 @@ impl Client for Connection {
             }
         }
         self.heartbeat.set(Some(heartbeat));
+    }
+
+    fn alarms_changed(&self) {
+        self.alarms_changed.set();
     }
 
     fn shut_down(self: Rc<Self>) {

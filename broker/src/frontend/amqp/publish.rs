@@ -144,6 +144,9 @@ impl Channel {
         let shard = &self.link.shard;
         if to.shard != shard.id {
             let queue = QueueAddress { shard: to.shard, queue: to.queue };
+            if shard.is_congested(to.shard) {
+                self.link.held_up_by.set(Some(to.shard));
+            }
             let confirm = number.map(|number| (self.address(), number));
             return shard.command(queue, Command::Publish { message, confirm });
         }
