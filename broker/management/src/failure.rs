@@ -28,8 +28,6 @@ pub(crate) enum Failure {
     CrossSite,
     /// A condition of the request does not hold.
     PreconditionFailed(String),
-    /// Something that the broker cannot do now.
-    Unavailable(String),
 }
 
 impl Failure {
@@ -41,9 +39,7 @@ impl Failure {
             Failure::MethodNotAllowed(_) => "Method Not Allowed".into(),
             Failure::CrossSite => "requests from pages of other sites are refused".into(),
             Failure::NotAllowed(text) | Failure::BadRequest(text) | Failure::Missing(text) => text.clone(),
-            Failure::PageOutOfRange(text) | Failure::PreconditionFailed(text) | Failure::Unavailable(text) => {
-                text.clone()
-            }
+            Failure::PageOutOfRange(text) | Failure::PreconditionFailed(text) => text.clone(),
         }
     }
 
@@ -59,7 +55,6 @@ impl Failure {
             Failure::PageOutOfRange(_) => (Status::BadRequest, "page_out_of_range"),
             Failure::CrossSite => (Status::Forbidden, "forbidden"),
             Failure::PreconditionFailed(_) => (Status::PreconditionFailed, "precondition_failed"),
-            Failure::Unavailable(_) => (Status::ServiceUnavailable, "service_unavailable"),
         };
         let response = Response::json(status, &json!({"error": error, "reason": self.reason()}));
         match self {

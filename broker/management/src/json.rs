@@ -161,7 +161,7 @@ mod tests {
         let huge = json!({"n": u64::MAX});
         assert_eq!(to_arguments(huge.as_object().unwrap()).get("n"), Some(&Field::Double(u64::MAX as f64)));
         assert_eq!(from_field(&Field::Str([0xff, 0xfe].into())), json!("//4="));
-        assert_eq!(from_field(&Field::Decimal { scale: 2, value: 314 }), json!(3.14));
+        assert_eq!(from_field(&Field::Decimal { scale: 2, value: 275 }), json!(2.75));
     }
 
     #[test]

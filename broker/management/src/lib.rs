@@ -1,18 +1,26 @@
 //! The broker's management: HTTP API, metrics and web pages.
 //!
 //! ```text
-//!   socket -> http (bytes <-> requests) -> router (table) -> api (one file a group of paths) -> port (what the broker answers)
-//!                                                             |                                   ^
-//!                                                             +-> stats (rings of samples) -------+
+//!   socket -> http (bytes <-> requests) -> site -> api (a table of paths, one file a group) -> port (what the broker answers)
+//!                                           |       |                                           ^
+//!                                           |       +-> stats (rings of samples) ---------------+
+//!                                           +-> ui (files)                                      |
+//!   prometheus -----------------------------------------------------------------------------------+
 //! ```
 //!
 //! The broker is behind the trait [`port::Broker`]: snapshots and commands. This crate alone knows JSON shapes, and knows
 //! neither AMQP's wire nor shards. Handlers are plain functions from a request to a response; they may wait, since
 //! the broker's answers may come from other shards.
 
+mod api;
+mod clock;
+pub mod definitions;
 mod failure;
 pub mod http;
 mod json;
 mod listing;
 pub mod port;
+mod site;
 mod stats;
+
+pub use api::context::{Api, Settings};

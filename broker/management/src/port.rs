@@ -4,7 +4,10 @@
 //! refusals. Every call may wait, since an answer may come from other shards; only [`Broker::read_topology`] does not.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use leveret_core::access::password::{Algorithm, PasswordHash};
+use leveret_core::access::{Access, Command as Administration, Outcome as Administered, Refused};
 use leveret_core::queue::{ConsumerState, Counters};
 use leveret_core::topology::{BindingEnd, QueueRecord, Topology};
 use leveret_core::value::Arguments;
@@ -41,6 +44,18 @@ pub trait Broker {
     fn execute(&self, actor: &Actor, command: Command) -> Result<Outcome, Refusal>;
     /// Closes a client's connection with that reason; whether it was there.
     fn close_connection(&self, connection: ConnectionId, reason: &str) -> bool;
+    /// Users, virtual hosts, permissions, policies, parameters and limits, as of now.
+    fn access(&self) -> Arc<Access>;
+    /// Changes one of those.
+    ///
+    /// # Errors
+    /// The refusal, whose text is for the user.
+    fn administer(&self, command: Administration) -> Result<Administered, Refused>;
+    /// Whether that is the user's password, and the user may log in from there. Takes the same time for users that do
+    /// not exist.
+    fn log_in(&self, user: &str, password: &[u8], peer: SocketAddr) -> bool;
+    /// The digest of a password, computed where it holds up nobody.
+    fn digest(&self, algorithm: Algorithm, password: &[u8]) -> PasswordHash;
 }
 
 /// Who commands, and where.
