@@ -3,10 +3,11 @@
 use std::fmt;
 use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::sim::SimFile;
 use super::{Metadata, OpenOptions, Permissions, is_on_shard, where_it_may_block};
 use crate::descriptors;
 use crate::sys;
@@ -36,7 +37,13 @@ const ZEROS_CHUNK: usize = 256 * 1024;
 /// ```
 #[derive(Clone)]
 pub struct File {
-    inner: Arc<std::fs::File>,
+    inner: Inner,
+}
+
+#[derive(Clone)]
+enum Inner {
+    Os(Arc<std::fs::File>),
+    Sim(Arc<SimFile>),
 }
 
 impl File {
@@ -69,9 +76,13 @@ impl File {
         OpenOptions::new()
     }
 
-    /// Takes over an open std file.
+    /// Takes over an open std file, which is a real one in a simulation too.
     pub fn from_std(file: std::fs::File) -> File {
-        File { inner: Arc::new(file) }
+        File { inner: Inner::Os(Arc::new(file)) }
+    }
+
+    pub(super) fn simulated(file: SimFile) -> File {
+        File { inner: Inner::Sim(Arc::new(file)) }
     }
 
     /// Runs `f` with the file where it may block: several steps for the price of one.
@@ -103,7 +114,10 @@ impl File {
     /// # Errors
     /// The system's.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.read_copy(buffer, move |file, bytes| file.read_at(bytes, offset))
+        match &self.inner {
+            Inner::Os(file) => read_copy(file, buffer, move |file, bytes| file.read_at(bytes, offset)),
+            Inner::Sim(file) => file.read_at(head_mut(buffer), offset),
+        }
     }
 
     /// Reads as many bytes as the buffer has at `offset`.
@@ -128,7 +142,7 @@ impl File {
     /// # Errors
     /// As [`File::read_exact_at`].
     pub fn read_owned_at(&self, count: usize, offset: u64) -> io::Result<Vec<u8>> {
-        self.with_std(move |file| {
+        self.blocking(move |file| {
             let mut bytes = vec![0; count];
             file.read_exact_at(&mut bytes, offset)?;
             Ok(bytes)
@@ -140,11 +154,14 @@ impl File {
     /// # Errors
     /// The system's.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        if !is_on_shard() {
-            return self.inner.write_at(bytes, offset);
+        match &self.inner {
+            Inner::Os(file) if is_on_shard() => {
+                let bytes = head(bytes).to_vec();
+                on_pool(file, move |file| file.write_at(&bytes, offset))
+            }
+            Inner::Os(file) => file.write_at(bytes, offset),
+            Inner::Sim(file) => file.write_at(head(bytes), offset),
         }
-        let bytes = head(bytes).to_vec();
-        self.with_std(move |file| file.write_at(&bytes, offset))
     }
 
     /// Writes all of `bytes` at `offset`.
@@ -152,11 +169,14 @@ impl File {
     /// # Errors
     /// The system's; a part may have been written.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if !is_on_shard() {
-            return self.inner.write_all_at(bytes, offset);
+        match &self.inner {
+            Inner::Os(file) if is_on_shard() => {
+                let bytes = bytes.to_vec();
+                on_pool(file, move |file| file.write_all_at(&bytes, offset))
+            }
+            Inner::Os(file) => file.write_all_at(bytes, offset),
+            Inner::Sim(file) => file.write_all_at(bytes, offset),
         }
-        let bytes = bytes.to_vec();
-        self.with_std(move |file| file.write_all_at(&bytes, offset))
     }
 
     /// Writes all of the slices, one behind the other, at `offset`. The slices are used up: what they are afterwards is not
@@ -165,11 +185,14 @@ impl File {
     /// # Errors
     /// As [`File::write_all_at`].
     pub fn write_all_vectored_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
-        if !is_on_shard() {
-            return sys::file::write_all_vectored_at(&self.inner, slices, offset);
+        if let Inner::Os(file) = &self.inner
+            && !is_on_shard()
+        {
+            return sys::file::write_all_vectored_at(file, slices, offset);
         }
-        let bytes = slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<_>>();
-        self.with_std(move |file| file.write_all_at(&bytes, offset))
+        let mut bytes = Vec::with_capacity(slices.iter().map(|slice| slice.len()).sum());
+        slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
+        self.write_owned_at(bytes, offset).map(drop)
     }
 
     /// Writes `size` zeros at `offset`, truly: the blocks are there afterwards, and writing over them needs no room and no
@@ -178,7 +201,12 @@ impl File {
     /// # Errors
     /// As [`File::write_all_at`].
     pub fn write_zeros_at(&self, size: u64, offset: u64) -> io::Result<()> {
-        self.with_std(move |file| write_zeros(size, |zeros, at| file.write_all_at(zeros, offset + at)))
+        match &self.inner {
+            Inner::Os(file) => {
+                on_pool(file, move |file| write_zeros(size, |zeros, at| file.write_all_at(zeros, offset + at)))
+            }
+            Inner::Sim(file) => file.write_zeros_at(size, offset),
+        }
     }
 
     /// Has the file system set blocks aside for the range; the file grows to its end, and what was not written reads as zeros.
@@ -186,7 +214,10 @@ impl File {
     /// # Errors
     /// `StorageFull` if there is no room; the system's.
     pub fn allocate(&self, offset: u64, size: u64) -> io::Result<()> {
-        self.with_std(move |file| sys::file::allocate(file, offset, size))
+        match &self.inner {
+            Inner::Os(file) => on_pool(file, move |file| sys::file::allocate(file, offset, size)),
+            Inner::Sim(file) => file.allocate(offset, size),
+        }
     }
 
     /// Writes all of `bytes` at `offset` without a copy, and gives the buffer back for the next time.
@@ -194,7 +225,10 @@ impl File {
     /// # Errors
     /// As [`File::write_all_at`].
     pub fn write_owned_at(&self, bytes: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
-        self.with_std(move |file| file.write_all_at(&bytes, offset).map(|()| bytes))
+        match &self.inner {
+            Inner::Os(file) => on_pool(file, move |file| file.write_all_at(&bytes, offset).map(|()| bytes)),
+            Inner::Sim(file) => file.write_all_at(&bytes, offset).map(|()| bytes),
+        }
     }
 
     /// Makes contents and metadata durable.
@@ -202,7 +236,10 @@ impl File {
     /// # Errors
     /// The system's. A failed sync cannot be repeated: the kernel may have forgotten what it could not write.
     pub fn sync_all(&self) -> io::Result<()> {
-        self.with_std(|file| file.sync_all())
+        match &self.inner {
+            Inner::Os(file) => on_pool(file, |file| file.sync_all()),
+            Inner::Sim(file) => file.sync(),
+        }
     }
 
     /// Makes contents durable, and of the metadata what is needed to find them.
@@ -210,7 +247,10 @@ impl File {
     /// # Errors
     /// As [`File::sync_all`].
     pub fn sync_data(&self) -> io::Result<()> {
-        self.with_std(|file| file.sync_data())
+        match &self.inner {
+            Inner::Os(file) => on_pool(file, |file| file.sync_data()),
+            Inner::Sim(file) => file.sync(),
+        }
     }
 
     /// Cuts the file, or extends it by zeros.
@@ -218,7 +258,10 @@ impl File {
     /// # Errors
     /// The system's.
     pub fn set_len(&self, size: u64) -> io::Result<()> {
-        self.with_std(move |file| file.set_len(size))
+        match &self.inner {
+            Inner::Os(file) => on_pool(file, move |file| file.set_len(size)),
+            Inner::Sim(file) => file.set_len(size),
+        }
     }
 
     /// Size, kind, times and permissions.
@@ -226,7 +269,10 @@ impl File {
     /// # Errors
     /// The system's.
     pub fn metadata(&self) -> io::Result<Metadata> {
-        self.with_std(|file| Metadata::from_std(&file.metadata()?))
+        match &self.inner {
+            Inner::Os(file) => on_pool(file, |file| Metadata::from_std(&file.metadata()?)),
+            Inner::Sim(file) => file.metadata(),
+        }
     }
 
     /// Changes the permissions.
@@ -234,7 +280,10 @@ impl File {
     /// # Errors
     /// The system's.
     pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
-        self.with_std(move |file| file.set_permissions(permissions))
+        match &self.inner {
+            Inner::Os(file) => on_pool(file, move |file| file.set_permissions(permissions)),
+            Inner::Sim(file) => file.set_mode(permissions.mode()),
+        }
     }
 
     /// Locks the file for this process alone, if nobody has (`flock`); it is released when the file is closed. Never waits.
@@ -242,34 +291,41 @@ impl File {
     /// # Errors
     /// `WouldBlock` inside the error if somebody has; the system's.
     pub fn try_lock(&self) -> Result<(), std::fs::TryLockError> {
-        self.inner.try_lock()
-    }
-
-    fn with_std<T: Send + 'static>(
-        &self,
-        f: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        let file = self.clone();
-        where_it_may_block(move || f(&file.inner))
-    }
-
-    fn read_copy(
-        &self,
-        buffer: &mut [u8],
-        read: impl FnOnce(&std::fs::File, &mut [u8]) -> io::Result<usize> + Send + 'static,
-    ) -> io::Result<usize> {
-        if !is_on_shard() {
-            return read(&self.inner, buffer);
+        match &self.inner {
+            Inner::Os(file) => file.try_lock(),
+            Inner::Sim(file) => match file.try_lock().map_err(std::fs::TryLockError::Error)? {
+                true => Ok(()),
+                false => Err(std::fs::TryLockError::WouldBlock),
+            },
         }
-        let mut bytes = vec![0; buffer.len().min(COPY_MAX)];
-        let bytes = self.with_std(move |file| {
-            let count = read(file, &mut bytes)?;
-            bytes.truncate(count);
-            Ok(bytes)
-        })?;
-        buffer[..bytes.len()].copy_from_slice(&bytes);
-        Ok(bytes.len())
     }
+}
+
+fn on_pool<T: Send + 'static>(
+    file: &Arc<std::fs::File>,
+    f: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let file = file.clone();
+    where_it_may_block(move || f(&file))
+}
+
+/// Reads into a buffer that the pool may keep if the caller is gone meanwhile.
+fn read_copy(
+    file: &Arc<std::fs::File>,
+    buffer: &mut [u8],
+    read: impl FnOnce(&std::fs::File, &mut [u8]) -> io::Result<usize> + Send + 'static,
+) -> io::Result<usize> {
+    if !is_on_shard() {
+        return read(file, buffer);
+    }
+    let mut bytes = vec![0; buffer.len().min(COPY_MAX)];
+    let bytes = on_pool(file, move |file| {
+        let count = read(file, &mut bytes)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    })?;
+    buffer[..bytes.len()].copy_from_slice(&bytes);
+    Ok(bytes.len())
 }
 
 /// Gives zeros and their place to `write`, piece by piece.
@@ -288,31 +344,68 @@ fn head(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(COPY_MAX)]
 }
 
+fn head_mut(buffer: &mut [u8]) -> &mut [u8] {
+    let count = buffer.len().min(COPY_MAX);
+    &mut buffer[..count]
+}
+
 impl Read for &File {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.read_copy(buffer, |mut file, bytes| file.read(bytes))
+        match &self.inner {
+            Inner::Os(file) => read_copy(file, buffer, |mut file, bytes| file.read(bytes)),
+            Inner::Sim(file) => file.read(head_mut(buffer)),
+        }
     }
 
     fn read_to_end(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let mut rest = self.with_std(|mut file| {
-            let mut rest = Vec::new();
-            file.read_to_end(&mut rest).map(|_| rest)
-        })?;
+        let mut rest = match &self.inner {
+            Inner::Os(file) => on_pool(file, |mut file| {
+                let mut rest = Vec::new();
+                file.read_to_end(&mut rest).map(|_| rest)
+            })?,
+            Inner::Sim(file) => read_simulated_to_end(file)?,
+        };
         let count = rest.len();
         buffer.append(&mut rest);
         Ok(count)
     }
 }
 
+fn read_simulated_to_end(file: &SimFile) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    let mut part = vec![0; COPY_MAX.min(64 * 1024)];
+    loop {
+        match file.read(&mut part)? {
+            0 => return Ok(all),
+            count => all.extend_from_slice(&part[..count]),
+        }
+    }
+}
+
 impl Write for &File {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let bytes = head(bytes).to_vec();
-        self.with_std(move |mut file| file.write(&bytes))
+        match &self.inner {
+            Inner::Os(file) => {
+                let bytes = head(bytes).to_vec();
+                on_pool(file, move |mut file| file.write(&bytes))
+            }
+            Inner::Sim(file) => file.write(head(bytes)),
+        }
     }
 
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let bytes = bytes.to_vec();
-        self.with_std(move |mut file| file.write_all(&bytes))
+    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        match &self.inner {
+            Inner::Os(file) => {
+                let bytes = bytes.to_vec();
+                on_pool(file, move |mut file| file.write_all(&bytes))
+            }
+            Inner::Sim(file) => {
+                while !bytes.is_empty() {
+                    bytes = &bytes[file.write(bytes)?..];
+                }
+                Ok(())
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -322,7 +415,10 @@ impl Write for &File {
 
 impl Seek for &File {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        (&*self.inner).seek(to) // moves a number in the kernel; nothing to wait for
+        match &self.inner {
+            Inner::Os(file) => (&**file).seek(to), // moves a number in the kernel; nothing to wait for
+            Inner::Sim(file) => file.seek(to),
+        }
     }
 }
 
@@ -356,15 +452,23 @@ impl Seek for File {
     }
 }
 
+/// # Panics
+/// A simulated file has no descriptor.
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.as_fd()
+        match &self.inner {
+            Inner::Os(file) => file.as_fd(),
+            Inner::Sim(file) => panic!("{file:?} has no descriptor: what needs one is for the real driver only"),
+        }
     }
 }
 
 impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        match &self.inner {
+            Inner::Os(file) => file.fmt(f),
+            Inner::Sim(file) => file.fmt(f),
+        }
     }
 }
 

@@ -8,7 +8,11 @@
 //!
 //! Buffers are copied, or owned by the call: if the caller is killed or timed out, the thread finishes its call on memory
 //! that nobody else has, and the outcome is dropped. Such a write may still reach the file. A call made by a destructor
-//! while its stack unwinds fails. On the simulated driver the calls run in place, on the real file system.
+//! while its stack unwinds fails.
+//!
+//! On the simulated driver each host has a [disk](crate::sim::Disk) of its own in memory, empty at first: calls take virtual
+//! time, and the disk can crash, fail and fill up. Its working directory is the root, it has no links, and everybody may do
+//! everything.
 //!
 //! A library that holds a lock of its own across its reads and writes (a database) must be used by one coroutine of a shard
 //! at a time: a second one would block the thread on that lock, and the first could never give it back. Give it a
@@ -18,9 +22,10 @@ mod file;
 mod lock;
 mod metadata;
 mod open;
+pub(crate) mod sim;
 
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub use std::fs::Permissions;
@@ -34,6 +39,9 @@ use crate::coroutine::current;
 
 use crate::offload::offload_io;
 
+/// Permissions of a directory that is made, before the umask, where nobody says otherwise.
+const DIR_MODE_DEFAULT: u32 = 0o777;
+
 /// Reads a whole file.
 ///
 /// ```
@@ -46,6 +54,10 @@ use crate::offload::offload_io;
 /// # Errors
 /// Those of std, with the path in their text; so for all functions of this module.
 pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    if sim::machine().is_some() {
+        let mut all = Vec::new();
+        return File::open(path)?.read_to_end(&mut all).map(|_| all);
+    }
     on_path("read", path, |path| std::fs::read(path))
 }
 
@@ -54,7 +66,9 @@ pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`read`]; `InvalidData` if it is not UTF-8.
 pub fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
-    on_path("read", path, |path| std::fs::read_to_string(path))
+    let bytes = read(&path)?;
+    let invalid = |_| io::Error::new(io::ErrorKind::InvalidData, format!("{} is not UTF-8", path.as_ref().display()));
+    String::from_utf8(bytes).map_err(invalid)
 }
 
 /// Writes a whole file, replacing what is there. Not atomic and not synced: a crash may leave any part of it.
@@ -63,6 +77,9 @@ pub fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 /// As [`read`].
 pub fn write(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) -> io::Result<()> {
     let contents = contents.into();
+    if sim::machine().is_some() {
+        return File::create(path)?.write_all_at(&contents, 0);
+    }
     on_path("write", path, move |path| std::fs::write(path, contents))
 }
 
@@ -71,6 +88,9 @@ pub fn write(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) -> io::Result
 /// # Errors
 /// As [`read`].
 pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
+    if let Some(machine) = sim::machine() {
+        return machine.copy(from.as_ref(), to.as_ref());
+    }
     let to = to.as_ref().to_owned();
     on_path("copy", from, move |from| std::fs::copy(from, to))
 }
@@ -80,6 +100,9 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
 /// # Errors
 /// As [`read`].
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
+    if let Some(machine) = sim::machine() {
+        return machine.rename(from.as_ref(), to.as_ref());
+    }
     let to = to.as_ref().to_owned();
     on_path("rename", from, move |from| std::fs::rename(from, to))
 }
@@ -89,6 +112,9 @@ pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// As [`read`].
 pub fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
+    if let Some(machine) = sim::machine() {
+        return machine.remove_file(path.as_ref());
+    }
     on_path("remove", path, |path| std::fs::remove_file(path))
 }
 
@@ -97,6 +123,9 @@ pub fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// As [`read`].
 pub fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
+    if let Some(machine) = sim::machine() {
+        return machine.create_dir(path.as_ref(), DIR_MODE_DEFAULT);
+    }
     on_path("make the directory", path, |path| std::fs::create_dir(path))
 }
 
@@ -106,6 +135,9 @@ pub fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// As [`read`].
 pub fn create_dir_all_mode(path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
+    if let Some(machine) = sim::machine() {
+        return machine.create_dir_all(path.as_ref(), mode);
+    }
     on_path("make the directory", path, move |path| std::fs::DirBuilder::new().recursive(true).mode(mode).create(path))
 }
 
@@ -114,7 +146,7 @@ pub fn create_dir_all_mode(path: impl AsRef<Path>, mode: u32) -> io::Result<()> 
 /// # Errors
 /// As [`read`].
 pub fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
-    on_path("make the directory", path, |path| std::fs::create_dir_all(path))
+    create_dir_all_mode(path, DIR_MODE_DEFAULT)
 }
 
 /// Removes an empty directory.
@@ -122,6 +154,9 @@ pub fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// As [`read`].
 pub fn remove_dir(path: impl AsRef<Path>) -> io::Result<()> {
+    if let Some(machine) = sim::machine() {
+        return machine.remove_dir(path.as_ref());
+    }
     on_path("remove the directory", path, |path| std::fs::remove_dir(path))
 }
 
@@ -130,6 +165,9 @@ pub fn remove_dir(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// As [`read`].
 pub fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
+    if let Some(machine) = sim::machine() {
+        return machine.remove_dir_all(path.as_ref());
+    }
     on_path("remove the directory", path, |path| std::fs::remove_dir_all(path))
 }
 
@@ -138,6 +176,9 @@ pub fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// As [`read`]. A failed sync cannot be repeated: the kernel may have forgotten what it could not write.
 pub fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
+    if let Some(machine) = sim::machine() {
+        return machine.sync_dir(path.as_ref());
+    }
     on_path("sync the directory", path, |path| std::fs::File::open(path)?.sync_all())
 }
 
@@ -146,6 +187,9 @@ pub fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
 /// # Errors
 /// As [`read`].
 pub fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
+    if let Some(machine) = sim::machine() {
+        return machine.metadata(path.as_ref());
+    }
     on_path("look at", path, |path| Metadata::from_std(&std::fs::metadata(path)?))
 }
 
@@ -154,6 +198,9 @@ pub fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 /// # Errors
 /// As [`read`].
 pub fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
+    if let Some(machine) = sim::machine() {
+        return machine.metadata(path.as_ref());
+    }
     on_path("look at", path, |path| Metadata::from_std(&std::fs::symlink_metadata(path)?))
 }
 
@@ -162,7 +209,11 @@ pub fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 /// # Errors
 /// It cannot be known, e.g. for want of permission.
 pub fn exists(path: impl AsRef<Path>) -> io::Result<bool> {
-    on_path("look at", path, |path| std::fs::exists(path))
+    match metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The absolute path without links.
@@ -170,6 +221,9 @@ pub fn exists(path: impl AsRef<Path>) -> io::Result<bool> {
 /// # Errors
 /// As [`read`].
 pub fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
+    if let Some(machine) = sim::machine() {
+        return machine.canonicalize(path.as_ref());
+    }
     on_path("follow", path, |path| std::fs::canonicalize(path))
 }
 
@@ -178,6 +232,9 @@ pub fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
 /// # Errors
 /// As [`read`].
 pub fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -> io::Result<()> {
+    if let Some(machine) = sim::machine() {
+        return machine.set_mode(path.as_ref(), permissions.mode());
+    }
     on_path("change the permissions of", path, move |path| std::fs::set_permissions(path, permissions))
 }
 
@@ -187,6 +244,9 @@ pub fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -> io::
 /// # Errors
 /// As [`read`].
 pub fn read_dir(path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
+    if let Some(machine) = sim::machine() {
+        return machine.list(path.as_ref());
+    }
     on_path("list", path, |path| {
         let entry = |entry: std::fs::DirEntry| Ok(DirEntry::new(path, entry.file_name(), entry.file_type()?.into()));
         let mut entries = std::fs::read_dir(path)?.map(|found| entry(found?)).collect::<io::Result<Vec<_>>>()?;
@@ -200,6 +260,9 @@ pub fn read_dir(path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
 /// # Errors
 /// As [`read`].
 pub fn space(path: impl AsRef<Path>) -> io::Result<Space> {
+    if let Some(machine) = sim::machine() {
+        return machine.space(path.as_ref());
+    }
     on_path("ask for the room at", path, |path| {
         let (total, free) = crate::sys::file::space(path)?;
         Ok(Space { total, free })
@@ -242,8 +305,6 @@ fn explain(doing: &str, path: &Path, error: &io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

@@ -1,0 +1,204 @@
+//! The disk of a simulated host: what was written, what of it is durable, and what a crash leaves.
+//!
+//! ```text
+//!   state    paths, open files, room: what Linux would answer      content  sparse bytes, shared between copies
+//!   file     one file's synced and unsynced changes                tree     the same for names in directories
+//!   image    what is there while the machine is off                dice     what decides a crash
+//! ```
+//!
+//! All of it is plain data behind one lock (files go to other threads on the real driver, so they are `Send` here too); the
+//! shards of a simulation share one thread, so nobody ever waits for that lock. Time, latency and faults are added where
+//! the file calls are made, in [`fs`](crate::fs).
+
+pub(crate) mod content;
+pub(crate) mod dice;
+pub(crate) mod file;
+pub(crate) mod image;
+pub(crate) mod state;
+pub(crate) mod tree;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dice::Dice;
+pub use image::Image;
+use state::State;
+
+use super::World;
+use super::hosts::HostId;
+use super::random::Stream;
+use crate::coroutine::current;
+use crate::lane::Progress;
+
+/// How long the calls of a simulated disk take, in virtual time: from nothing to these, and now and then much longer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Latency {
+    /// The longest read, unless it is one of the slow ones.
+    pub read: Duration,
+    /// The longest write, which goes to memory; and of calls that change names or lengths.
+    pub write: Duration,
+    /// The longest sync.
+    pub sync: Duration,
+    /// The share of calls that are slow, from 0 to 1.
+    pub slow_chance: f64,
+    /// How many times longer those take.
+    pub slow_factor: u32,
+}
+
+impl Default for Latency {
+    /// A decent solid-state disk: syncs of up to 2 ms, one call of a hundred slow by a factor of 20.
+    fn default() -> Self {
+        Latency {
+            read: Duration::from_micros(200),
+            write: Duration::from_micros(20),
+            sync: Duration::from_millis(2),
+            slow_chance: 0.01,
+            slow_factor: 20,
+        }
+    }
+}
+
+impl Latency {
+    /// A disk that takes no time at all.
+    pub const ZERO: Latency =
+        Latency { read: Duration::ZERO, write: Duration::ZERO, sync: Duration::ZERO, slow_chance: 0.0, slow_factor: 1 };
+}
+
+struct Inner {
+    state: State,
+    latency: Latency,
+    crashes: Progress,
+}
+
+/// The disk of a simulated host. Clones are the same disk.
+///
+/// What is written to a file is durable when the file was synced, and a name in a directory when the directory was
+/// ([`sync_dir`](crate::fs::sync_dir)): neither does for the other. At a crash every sector of 512 bytes that is not durable
+/// is kept, lost or torn, and the changes of names are kept up to some point or each for itself, as the seed decides. A
+/// failed sync leaves in doubt what it should have made durable, and no later sync helps.
+///
+/// ```
+/// use leveret_runtime::{Runtime, fs, sim};
+///
+/// let runtime = Runtime::builder().simulated(7).build().unwrap();
+/// let image = runtime.run(|| {
+///     let file = fs::File::create("/safe").unwrap();
+///     file.write_all_at(b"synced", 0).unwrap();
+///     file.sync_all().unwrap();
+///     fs::sync_dir("/").unwrap();
+///     fs::write("/unsafe", "not synced").unwrap();
+///     sim::disk().crash()
+/// }).unwrap();
+/// assert_eq!(image.read("/safe").unwrap(), b"synced");
+/// ```
+#[derive(Clone)]
+pub struct Disk(Arc<Mutex<Inner>>);
+
+impl Disk {
+    pub(crate) fn new() -> Disk {
+        let inner = Inner { state: State::new(), latency: Latency::default(), crashes: Progress::new(0) };
+        Disk(Arc::new(Mutex::new(inner)))
+    }
+
+    /// Cuts the power: what survives, by the seed, is what the disk holds from now on, and what this answers. Files that
+    /// were open are stale: whoever uses one never hears of it again, as on a machine that is off, until it is killed.
+    ///
+    /// It kills nobody itself; a crash of a whole host ([`sim`](crate::sim)) does.
+    ///
+    /// # Panics
+    /// Outside of a simulation.
+    pub fn crash(&self) -> Image {
+        let world = current::with(|shard| shard.driver.world().cloned());
+        self.crash_in(&world.expect("only a simulated disk can crash, inside of its simulation"))
+    }
+
+    pub(crate) fn crash_in(&self, world: &World) -> Image {
+        let image = self.survivor(world.draw(Stream::Disk));
+        self.restore(&image);
+        world.note("disk crash", image.files().len() as u64, 0);
+        let crashes = self.crashes();
+        crashes.advance(crashes.value() + 1);
+        image
+    }
+
+    /// How often it has crashed: for whoever waits for a crash that a [`Fault`](crate::sim::Fault) brings.
+    pub fn crashes(&self) -> Progress {
+        self.lock().crashes.clone()
+    }
+
+    /// What a crash now might leave, by a seed of its own; nothing happens to the disk.
+    pub fn survivor(&self, seed: u64) -> Image {
+        self.state(|state| state.survivor(&mut Dice::new(seed)))
+    }
+
+    /// What a crash now would leave at least: what is durable.
+    pub fn durable(&self) -> Image {
+        self.state(|state| state.durable())
+    }
+
+    /// What programs see: what is there if the machine is shut down in order.
+    pub fn image(&self) -> Image {
+        self.state(|state| state.current())
+    }
+
+    /// Boots the machine with this on its disk. Files that were open are stale.
+    pub fn restore(&self, image: &Image) {
+        self.state(|state| state.boot(image));
+    }
+
+    /// Makes the disk this large, in bytes; the default is 64 GiB. What is full fails with `StorageFull`.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.state(|state| state.set_capacity(bytes));
+    }
+
+    /// Says how long calls take.
+    pub fn set_latency(&self, latency: Latency) {
+        self.lock().latency = latency;
+    }
+
+    /// Files that are open: what a program has forgotten to close.
+    pub fn open_files(&self) -> usize {
+        self.state(|state| state.open_files())
+    }
+
+    pub(crate) fn latency(&self) -> Latency {
+        self.lock().latency
+    }
+
+    pub(crate) fn state<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.lock().state)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk").field("space", &self.state(|state| state.space())).finish_non_exhaustive()
+    }
+}
+
+/// The disks of a simulation's hosts, each made at its first use.
+#[derive(Debug, Default)]
+pub(crate) struct Disks(RefCell<BTreeMap<HostId, Disk>>);
+
+impl World {
+    /// The disk of the host whose code runs.
+    pub(crate) fn disk(&self) -> Disk {
+        self.disk_of(self.hosts.current())
+    }
+
+    pub(crate) fn disk_of(&self, host: HostId) -> Disk {
+        self.disks.0.borrow_mut().entry(host).or_insert_with(Disk::new).clone()
+    }
+
+    /// The disk of the host whose code runs crashes.
+    pub(crate) fn power_cut(&self) {
+        self.disk().crash_in(self);
+    }
+}

@@ -1,0 +1,96 @@
+//! Disks and faults, for tests: which disk, and what is to go wrong.
+
+use std::io;
+
+use crate::coroutine::current;
+use crate::driver::sim::World;
+use crate::driver::sim::disk::Disk;
+use crate::driver::sim::plan::{Effect, Fault};
+use crate::fs;
+use crate::sleep;
+
+/// The disk of the simulated host that the caller runs on.
+///
+/// # Panics
+/// On the real driver, and outside of a runtime.
+pub fn disk() -> Disk {
+    with_world("a simulated disk", World::disk)
+}
+
+/// Adds a rule by which faults come to the host that the caller runs on. Earlier rules go first.
+///
+/// # Panics
+/// As [`disk`].
+pub fn inject(fault: Fault) {
+    with_world("a fault", |world| world.plan.add(world.hosts.current(), fault));
+}
+
+/// Takes back every rule of [`inject`], on all hosts: what comes now goes well.
+///
+/// # Panics
+/// As [`disk`].
+pub fn clear_faults() {
+    with_world("a fault", |world| world.plan.clear());
+}
+
+/// What has gone wrong so far in this simulation, on disks, in the network and at fault points, in words; also what a
+/// runner has left out.
+///
+/// # Panics
+/// As [`disk`].
+pub fn faults_fired() -> Vec<String> {
+    with_world("a fault", |world| world.faults.fired().into_iter().map(|firing| firing.what).collect())
+}
+
+/// A place in code where a test may want something to go wrong: between two steps that belong together, before a rename,
+/// while something is half done. It does nothing unless the program runs in a simulation and a rule of [`inject`] names it:
+/// then it fails, takes long, or is where the power is cut. On the real driver it costs a look at a thread-local.
+///
+/// ```
+/// use leveret_runtime::{Runtime, fs, sim};
+/// use leveret_runtime::sim::{Effect, Fault};
+///
+/// fn replace(contents: &str) -> std::io::Result<()> {
+///     fs::write("/new", contents)?;
+///     sim::fault_point("replace.before_rename")?;
+///     fs::rename("/new", "/file")
+/// }
+///
+/// Runtime::builder().simulated(1).build().unwrap().run(|| {
+///     replace("one").unwrap();
+///     sim::inject(Fault::at("replace.before_rename").then(Effect::Full));
+///     assert_eq!(replace("two").unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+///     assert_eq!(fs::read("/file").unwrap(), b"one");
+/// }).unwrap();
+/// ```
+///
+/// # Errors
+/// What the rule says. Where the code cannot fail, ignore it: delays and crashes do not come as errors.
+#[inline]
+pub fn fault_point(name: &'static str) -> io::Result<()> {
+    match current::try_with(|shard| shard.driver.is_simulated()) {
+        Some(true) => strike(name),
+        _ => Ok(()),
+    }
+}
+
+#[cold]
+fn strike(name: &'static str) -> io::Result<()> {
+    let Some(world) = current::with(|shard| shard.driver.world().cloned()) else { return Ok(()) };
+    if current::try_task().is_none() || std::thread::panicking() {
+        return Ok(()); // nobody who could wait, or end
+    }
+    match world.plan.consult(&world, name, None) {
+        None | Some(Effect::Short) => Ok(()),
+        Some(Effect::Delay(delay)) => {
+            sleep(delay);
+            Ok(())
+        }
+        Some(Effect::Crash) => fs::sim::crash(&world),
+        Some(effect) => Err(fs::sim::error_of(effect)),
+    }
+}
+
+fn with_world<T>(what: &str, f: impl FnOnce(&World) -> T) -> T {
+    f(&super::simulated(current::with(|shard| shard.driver.world().cloned()), what))
+}
