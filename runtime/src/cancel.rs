@@ -81,7 +81,7 @@ struct Frame {
 
 impl Frame {
     fn push(task: &Task, frame: DeadlineFrame) -> Frame {
-        task.deadlines.borrow_mut().push(frame);
+        task.change_deadlines(|deadlines| deadlines.push(frame));
         Frame { id: frame.id }
     }
 }
@@ -90,10 +90,11 @@ impl Drop for Frame {
     /// Usually the last one; but a block inside a generator ends in whichever coroutine resumes it then.
     fn drop(&mut self) {
         if let Some(task) = current::try_task() {
-            let mut deadlines = task.deadlines.borrow_mut();
-            if let Some(at) = deadlines.iter().rposition(|frame| frame.id == self.id) {
-                deadlines.remove(at);
-            }
+            task.change_deadlines(|deadlines| {
+                if let Some(at) = deadlines.iter().rposition(|frame| frame.id == self.id) {
+                    deadlines.remove(at);
+                }
+            });
         }
     }
 }

@@ -162,8 +162,8 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// Takes an event: sets flags and wakes whom they concern.
-    #[inline]
-    pub(crate) fn on_event(&self, token: Token, ready: Ready) {
+    #[inline(always)]
+    pub(crate) fn on_event(&self, shard: &Shard, token: Token, ready: Ready) {
         let slots = self.slots.borrow();
         let Some(source) = slots.get(token.slot as usize) else { return };
         if source.generation != token.generation {
@@ -173,12 +173,12 @@ impl Sources {
         if ready.has(Ready::READABLE)
             && let Some(waiter) = source.reader.take()
         {
-            waiter.wake_and_drop();
+            waiter.wake_on(shard);
         }
         if ready.has(Ready::WRITABLE)
             && let Some(waiter) = source.writer.take()
         {
-            waiter.wake_and_drop();
+            waiter.wake_on(shard);
         }
         if ready.has(Ready::READ_CLOSED) {
             source.on_closed();
@@ -344,12 +344,13 @@ impl Registration {
         current::with(|shard| self.wait_on(shard, direction, wait, deadline))
     }
 
+    #[inline(never)]
     fn wait_slow(&self, shard: &Shard, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
-        let wait = match direction {
-            Direction::Read => Wait::Readable(self.source.fd),
-            Direction::Write => Wait::Writable(self.source.fd),
-        };
-        self.wait_on(shard, direction, wait, deadline)
+        let fd = self.source.fd;
+        match direction {
+            Direction::Read => self.wait_on(shard, Direction::Read, Wait::Readable(fd), deadline),
+            Direction::Write => self.wait_on(shard, Direction::Write, Wait::Writable(fd), deadline),
+        }
     }
 
     #[inline(always)] // one function from here to the switch of stacks: its calls were a tenth of a request's instructions
@@ -359,7 +360,7 @@ impl Registration {
         }
         while !self.is_ready(direction) {
             let parker = Parker::arm_on(shard).map_err(io::Error::from)?;
-            let _place = self.list(direction, &parker)?;
+            leave(self.source.waiter(direction), &parker)?;
             match parker.park_on(shard, wait, deadline) {
                 Ok(()) => {}
                 Err(WaitError::TimedOut) => return Err(timed_out(direction)),
@@ -382,7 +383,7 @@ impl Registration {
             }
             while !self.is_read_closed() {
                 let parker = Parker::arm_on(shard).map_err(io::Error::from)?;
-                let _place = list_at(&self.source.closer, &parker)?;
+                leave(&self.source.closer, &parker)?;
                 parker.park_on(shard, Wait::Closed(self.source.fd), deadline).map_err(io::Error::from)?;
             }
             Ok(())
@@ -408,12 +409,6 @@ impl Registration {
         let live = waiter.as_ref().is_some_and(Waiter::is_live);
         self.source.closer.set(waiter);
         live
-    }
-
-    /// Leaves an armed wait with the descriptor until the answer is dropped.
-    #[inline(always)]
-    fn list(&self, direction: Direction, parker: &Parker) -> io::Result<ListedAt<'_>> {
-        list_at(self.source.waiter(direction), parker)
     }
 
     /// Names the registration in events, and for whoever may outlive it.
@@ -472,16 +467,24 @@ impl Registration {
     }
 }
 
-/// Leaves an armed wait at a place that has room for one.
+/// Leaves an armed wait at a place that has room for one. The event that ends the wait empties the place; if something
+/// else ends it (a deadline, a kill), what stays is a waiter whose ticket is over, which counts as nobody.
 #[inline(always)] // on the hot path, as `Registration::wait_on`
-fn list_at<'a>(place: &'a Cell<Option<Waiter>>, parker: &Parker) -> io::Result<ListedAt<'a>> {
-    if let Some(other) = place.replace(Some(parker.waiter()))
-        && other.is_live()
-    {
-        place.set(Some(other));
-        return Err(busy());
+fn leave(place: &Cell<Option<Waiter>>, parker: &Parker) -> io::Result<()> {
+    match place.replace(Some(parker.waiter())) {
+        None => Ok(()),
+        Some(other) => give_way(place, other),
     }
-    Ok(ListedAt { place, ticket: parker.ticket() })
+}
+
+/// Who was there before keeps the place if it still waits.
+#[inline(never)]
+fn give_way(place: &Cell<Option<Waiter>>, other: Waiter) -> io::Result<()> {
+    if !other.is_live() {
+        return Ok(());
+    }
+    place.set(Some(other));
+    Err(busy())
 }
 
 #[cold]
@@ -524,24 +527,6 @@ impl Drop for Registration {
             if let Some(waiter) = self.source.waiter(direction).take() {
                 waiter.wake();
             }
-        }
-    }
-}
-
-/// An armed wait left with a descriptor; taken back when dropped.
-struct ListedAt<'a> {
-    place: &'a Cell<Option<Waiter>>,
-    ticket: u64,
-}
-
-impl Drop for ListedAt<'_> {
-    /// The event that woke us has emptied the place. If somebody is there by now, it may be another coroutine.
-    #[inline(always)]
-    fn drop(&mut self) {
-        if let Some(waiter) = self.place.take()
-            && waiter.ticket() != self.ticket
-        {
-            self.place.set(Some(waiter));
         }
     }
 }

@@ -9,7 +9,7 @@
 //! there once, which is worth ten times as much per message as any scheduling.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +22,7 @@ use slab::Slab;
 use crate::coroutine::inspect::Inspection;
 use crate::coroutine::join::panic_message;
 use crate::coroutine::park;
+use crate::coroutine::run_queue::RunQueue;
 use crate::coroutine::stack::{PooledStack, StackPool};
 use crate::coroutine::task::{State, Task, Wait};
 use crate::coroutine::{current, yield_now};
@@ -75,14 +76,14 @@ pub(crate) struct Shard {
     pub(crate) driver: Driver,
     pub(crate) shared: Arc<Shared>,
     pub(crate) inbox: Arc<Inbox>,
-    /// The running coroutine; `None` while the scheduler itself runs.
-    pub(crate) current: RefCell<Option<Rc<Task>>>,
+    /// The running coroutine; null while the scheduler itself runs.
+    pub(crate) current: Cell<*const Task>,
     pub(crate) sources: Sources,
     pub(crate) stacks: Stacks,
     pub(crate) buffers: Buffers,
     pub(crate) counters: Counters,
     tasks: RefCell<Slab<Rc<Task>>>,
-    run_queue: RefCell<VecDeque<Rc<Task>>>,
+    run_queue: RunQueue,
     timers: RefCell<Wheel<Timer>>,
     hooks: RefCell<Vec<Hook>>,
     new_hooks: RefCell<Vec<Hook>>,
@@ -156,13 +157,13 @@ impl Shard {
             driver,
             shared,
             inbox,
-            current: RefCell::new(None),
+            current: Cell::new(std::ptr::null()),
             sources: Sources::default(),
             stacks: Stacks::new(config.stack_size),
             buffers: Buffers::default(),
             counters: Counters::default(),
             tasks: RefCell::new(Slab::new()),
-            run_queue: RefCell::new(VecDeque::new()),
+            run_queue: RunQueue::default(),
             timers: RefCell::new(Wheel::new()),
             hooks: RefCell::new(Vec::new()),
             new_hooks: RefCell::new(Vec::new()),
@@ -197,7 +198,7 @@ impl Shard {
         self.pulse().end_turn();
         let lasted = self.driver.now().saturating_duration_since(self.turn_time.get());
         self.counters.longest_turn_nanos.raise(lasted.as_nanos() as u64);
-        !self.run_queue.borrow().is_empty()
+        !self.run_queue.is_empty()
     }
 
     /// Turns until `done` or until the runtime stops, waiting in the kernel when nothing is ready.
@@ -229,7 +230,7 @@ impl Shard {
 
     fn poll(&self, limit: Option<Duration>) {
         self.counters.polls.add(1);
-        let polled = self.driver.poll(limit, |token, ready| self.sources.on_event(token, ready));
+        let polled = self.driver.poll(limit, |token, ready| self.sources.on_event(self, token, ready));
         polled.unwrap_or_else(|error| panic!("shard {}: waiting for events failed: {error}", self.id));
     }
 
@@ -244,7 +245,7 @@ impl Shard {
             return self.run_shuffled(world);
         }
         for _ in 0..TURN_SWITCHES_MAX {
-            let Some(task) = self.run_queue.borrow_mut().pop_front() else { return };
+            let Some(task) = self.run_queue.pop() else { return };
             self.calls_left.set(self.budget.calls);
             self.bytes_left.set(self.budget.bytes);
             self.now.set(None);
@@ -256,7 +257,7 @@ impl Shard {
     /// As [`Shard::run_ready`], in the order that the seed draws, each coroutine on the host that it lives on.
     fn run_shuffled(&self, world: &World) {
         for _ in 0..schedule::turn_length(world, TURN_SWITCHES_MAX) {
-            let Some(task) = schedule::pick(world, &mut self.run_queue.borrow_mut()) else { break };
+            let Some(task) = self.run_queue.choose(|queue| schedule::pick(world, queue)) else { break };
             self.calls_left.set(schedule::budget(world, self.budget.calls));
             self.bytes_left.set(self.budget.bytes);
             self.now.set(None);
@@ -398,10 +399,13 @@ impl Shard {
     pub(crate) fn adopt(&self, task: &Rc<Task>) {
         let key = self.tasks.borrow_mut().insert(task.clone());
         task.key.set(key as u32);
-        task.killed.set(self.stopping.get());
+        let mut killed = self.stopping.get();
         if let Some(world) = self.driver.world() {
             world.hosts.settle(self.id.0, task.number);
-            task.killed.set(self.stopping.get() || !world.hosts.is_up(world.hosts.current()));
+            killed |= !world.hosts.is_up(world.hosts.current());
+        }
+        if killed {
+            task.set_killed();
         }
         self.counters.spawned.add(1);
         self.enqueue(task.clone());
@@ -421,7 +425,7 @@ impl Shard {
 
     #[inline(always)]
     pub(crate) fn enqueue(&self, task: Rc<Task>) {
-        self.run_queue.borrow_mut().push_back(task);
+        self.run_queue.push(task);
     }
 
     /// Puts a parked coroutine into the run queue.
@@ -575,6 +579,6 @@ impl Shard {
 
     /// Whether mail or ready coroutines wait for the next turn.
     pub(crate) fn has_work(&self) -> bool {
-        self.inbox.has_mail() || !self.run_queue.borrow().is_empty() || self.driver.has_events()
+        self.inbox.has_mail() || !self.run_queue.is_empty() || self.driver.has_events()
     }
 }

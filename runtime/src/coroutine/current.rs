@@ -6,7 +6,7 @@ use std::rc::Rc;
 use corosensei::{CoroutineResult, Yielder};
 
 use super::inspect;
-use super::task::{Cause, Name, State, Task};
+use super::task::{Cause, Machine, Name, State, Task};
 use crate::shard::Shard;
 
 thread_local! {
@@ -86,19 +86,52 @@ fn outside() -> ! {
     )
 }
 
+/// The running coroutine's entry, for as long as the caller runs on it: what a wait needs, without counting a reference.
+#[derive(Clone, Copy)]
+pub(crate) struct Running {
+    task: *const Task,
+}
+
+impl Running {
+    /// A counted reference, for whoever may outlive the coroutine.
+    #[inline(always)]
+    pub(crate) fn share(self) -> Rc<Task> {
+        // SAFETY: `resume` took the pointer from an `Rc`, and the shard's table holds one until the coroutine has ended.
+        unsafe { Rc::increment_strong_count(self.task) };
+        // SAFETY: as above; the count that this takes over was just added.
+        unsafe { Rc::from_raw(self.task) }
+    }
+}
+
+impl std::ops::Deref for Running {
+    type Target = Task;
+
+    #[inline(always)]
+    fn deref(&self) -> &Task {
+        // SAFETY: the shard's table holds the task until its coroutine has ended, and whoever has this runs on it, or is
+        // suspended on it.
+        unsafe { &*self.task }
+    }
+}
+
 /// The running coroutine.
 ///
 /// # Panics
 /// When the scheduler itself runs (an end-of-turn hook), which must not wait.
 #[inline(always)]
-pub(crate) fn task(shard: &Shard) -> Rc<Task> {
-    shard.current.borrow().clone().unwrap_or_else(|| no_coroutine())
+pub(crate) fn task(shard: &Shard) -> Running {
+    let task = shard.current.get();
+    if task.is_null() {
+        no_coroutine();
+    }
+    Running { task }
 }
 
 /// The running coroutine, if one runs.
 #[inline]
 pub(crate) fn try_task() -> Option<Rc<Task>> {
-    try_with(|shard| shard.current.borrow().clone()).flatten()
+    let task = try_with(|shard| shard.current.get())?;
+    (!task.is_null()).then(|| Running { task }.share())
 }
 
 #[cold]
@@ -113,8 +146,9 @@ fn no_coroutine() -> ! {
 pub(crate) fn with_name(f: impl FnOnce(&str)) {
     let shard = CURRENT.get();
     // SAFETY: as in `try_with`.
-    let current = unsafe { shard.as_ref() }.and_then(|shard| shard.current.try_borrow().ok());
-    match current.as_ref().and_then(|task| task.as_ref()).map(|task| &task.name) {
+    let current = unsafe { shard.as_ref() }.map_or(std::ptr::null(), |shard| shard.current.get());
+    // SAFETY: `resume` sets the pointer from a reference and clears it before that reference ends.
+    match unsafe { current.as_ref() }.map(|task| &task.name) {
         Some(Name::Given(name)) => f(name),
         Some(Name::Place(place)) => f(place.file()),
         None => f("(none)"),
@@ -141,30 +175,32 @@ pub(crate) fn suspend(task: &Task) {
     }
 }
 
-/// Runs a coroutine until it suspends or ends. Panics never come through here: its root catches them.
-#[inline]
+/// Runs a coroutine until it suspends or ends; says whether it has ended. Panics never come through here: its root catches them.
+///
+/// # Panics
+/// When a coroutine runs already.
+#[inline(always)] // into the loop over the run queue
 pub(crate) fn resume(shard: &Shard, task: Rc<Task>) -> bool {
-    let running = task.clone();
-    let mut place = running.machine.borrow_mut();
+    assert!(shard.current.get().is_null(), "coroutines are resumed by the scheduler only, one at a time");
+    // SAFETY: the cell is reached into while its coroutine is made, which is over; by `inspect`, unless it runs; and here, by
+    // its shard alone, which resumes nothing else before this function ends, as just asserted.
+    let place = unsafe { task.machine.reach() };
     let Some(machine) = place.as_mut() else { return false };
     task.state.set(State::Running);
-    let previous = shard.current.replace(Some(task));
-    debug_assert!(previous.is_none(), "coroutines are resumed by the scheduler only");
+    shard.current.set(&raw const *task);
     let result = machine.resume(());
-    shard.current.replace(None);
-    match result {
-        CoroutineResult::Yield(()) => false,
-        CoroutineResult::Return(()) => {
-            let machine = place.take();
-            drop(place);
-            debug_assert!(
-                machine.as_ref().is_some_and(|machine| machine.done()),
-                "nothing lives on a stack given back"
-            );
-            drop(machine);
-            running.state.set(State::Done);
-            shard.forget(&running);
-            true
-        }
+    shard.current.set(std::ptr::null());
+    let ended = matches!(result, CoroutineResult::Return(()));
+    if ended {
+        end(shard, &task, place.take());
     }
+    ended
+}
+
+#[inline(never)]
+fn end(shard: &Shard, task: &Task, machine: Option<Machine>) {
+    debug_assert!(machine.as_ref().is_some_and(|machine| machine.done()), "nothing lives on a stack given back");
+    drop(machine);
+    task.state.set(State::Done);
+    shard.forget(task);
 }

@@ -61,11 +61,12 @@ fn depth(task: &Task) -> Option<Depth> {
 
 /// Has a suspended coroutine say where it stands.
 fn capture(task: &Task) -> Option<Backtrace> {
-    if task.yielder.get().is_null() {
-        return None; // resuming would start it
+    if task.yielder.get().is_null() || task.state.get() == State::Running {
+        return None; // resuming would start it; or it runs already
     }
-    let mut machine = task.machine.try_borrow_mut().ok()?; // taken while it runs
-    let machine = machine.as_mut()?;
+    // SAFETY: it does not run, so `current::resume` has no reference; and what it does when it is resumed here, `answer`,
+    // resumes nobody.
+    let machine = unsafe { task.machine.reach() }.as_mut()?;
     let cause = task.cause.replace(Cause::Inspected);
     machine.resume(());
     task.cause.set(cause);

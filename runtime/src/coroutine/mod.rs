@@ -15,6 +15,7 @@ pub(crate) mod join_set;
 pub(crate) mod local;
 pub(crate) mod nest;
 pub(crate) mod park;
+pub(crate) mod run_queue;
 pub(crate) mod scope;
 pub(crate) mod stack;
 pub(crate) mod symmetric;
@@ -135,14 +136,15 @@ pub(crate) fn spawn_on_shard<T: 'static>(
         let (state, task) = (state.clone(), task.clone());
         move |yielder: &Yielder<(), ()>, ()| {
             current::started(&task, yielder);
-            let result = match task.killed.get() {
+            let result = match task.is_killed() {
                 true => outcome(catch_unwind(AssertUnwindSafe(|| drop(f)))).and(Err(JoinError::Killed)),
                 false => outcome(catch_unwind(AssertUnwindSafe(f))),
             };
             end(state, result, &task);
         }
     };
-    *task.machine.borrow_mut() = Some(Coroutine::with_stack(stack, body));
+    // SAFETY: nobody else knows the coroutine yet but its own body, which has not begun.
+    *unsafe { task.machine.reach() } = Some(Coroutine::with_stack(stack, body));
     shard.adopt(&task);
     Ok(JoinHandle::new(state, task))
 }
@@ -180,7 +182,7 @@ pub fn yield_now() {
     park::interrupt(&shard, &task);
     task.state.set(State::Ready);
     task.wait.set(Wait::Turn);
-    shard.enqueue(task.clone());
+    shard.enqueue(task.share());
     current::suspend(&task);
 }
 

@@ -175,9 +175,11 @@ impl<'a> Entered<'a> {
         let previous = innermost(|cell| cell.replace(Some(level.clone())));
         let mut outer_deadlines = 0;
         if let Some(task) = &task {
-            let mut deadlines = task.deadlines.borrow_mut();
-            outer_deadlines = deadlines.len();
-            deadlines.append(&mut level.deadlines.borrow_mut());
+            outer_deadlines = task.change_deadlines(|deadlines| {
+                let outer = deadlines.len();
+                deadlines.append(&mut level.deadlines.borrow_mut());
+                outer
+            });
         }
         Entered { level, previous, task, outer_deadlines }
     }
@@ -186,8 +188,8 @@ impl<'a> Entered<'a> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         if let Some(task) = &self.task {
-            let mut deadlines = task.deadlines.borrow_mut();
-            self.level.deadlines.borrow_mut().extend(deadlines.drain(self.outer_deadlines..));
+            let inner = task.change_deadlines(|deadlines| deadlines.split_off(self.outer_deadlines));
+            self.level.deadlines.borrow_mut().extend(inner);
         }
         let previous = self.previous.take();
         drop(innermost(|cell| cell.replace(previous)));

@@ -15,7 +15,7 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::current;
+use super::current::{self, Running};
 use super::task::{Cause, State, Task, Wait};
 use crate::mailbox::RemoteWaiter;
 use crate::shard::Shard;
@@ -68,7 +68,7 @@ impl From<WaitError> for std::io::Error {
 /// The armed wake-up of the running coroutine.
 #[must_use = "an armed ticket is for parking"]
 pub(crate) struct Parker {
-    task: Rc<Task>,
+    task: Running,
     ticket: u64,
 }
 
@@ -110,7 +110,7 @@ impl Parker {
     }
 
     #[inline]
-    fn armed(shard: &Shard, task: Rc<Task>) -> Parker {
+    fn armed(shard: &Shard, task: Running) -> Parker {
         let ticket = shard.next_ticket();
         task.ticket.set(ticket);
         Parker { task, ticket }
@@ -125,7 +125,7 @@ impl Parker {
     /// The wake-up, for one of several holders on the same shard; [`Parker::park_tagged`] tells which of them used it.
     #[inline]
     pub(crate) fn tagged(&self, tag: u32) -> Waiter {
-        Waiter { task: self.task.clone(), ticket: self.ticket, tag }
+        Waiter { task: self.task.share(), ticket: self.ticket, tag }
     }
 
     /// The wake-up, for another thread.
@@ -164,7 +164,7 @@ impl Parker {
 
     /// As [`Parker::park`]; gives the tag of the waiter that woke the coroutine.
     pub(crate) fn park_tagged(self, wait: Wait, deadline: Option<Instant>) -> Result<u32, WaitError> {
-        let task = self.task.clone();
+        let task = self.task;
         self.park(wait, deadline)?;
         Ok(task.tag.get())
     }
@@ -181,19 +181,19 @@ impl Parker {
 
     #[inline(always)] // of `park_on` and of shielded waits
     fn suspend(&self, shard: &Shard, wait: Wait, deadline: Option<Instant>) -> Cause {
-        let task = &self.task;
+        let task = self.task;
         if task.ticket.get() != self.ticket {
             return task.cause.get(); // woken between arming and parking
         }
-        let deadline = match task.deadlines.borrow().is_empty() || task.shielded.get() {
-            true => deadline,
-            false => earlier(deadline, task.scope_deadline()),
+        let deadline = match task.is_pressed() && !task.shielded.get() {
+            false => deadline,
+            true => earlier(deadline, task.scope_deadline()),
         };
         match deadline {
-            None => switch(shard, task, wait),
+            None => switch(shard, &task, wait),
             Some(deadline) => {
-                task.timer.set(Some(shard.set_timer(deadline, task.clone(), self.ticket)));
-                switch(shard, task, wait);
+                task.timer.set(Some(shard.set_timer(deadline, task.share(), self.ticket)));
+                switch(shard, &task, wait);
                 if let Some(timer) = task.timer.take() {
                     shard.cancel_timer(timer);
                 }
@@ -220,16 +220,20 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 
 /// Unwinds if the coroutine has to.
 #[inline(always)]
-pub(crate) fn interrupt(shard: &Shard, task: &Rc<Task>) {
-    if task.killed.get() {
-        raise_kill(task);
-    }
-    if !task.deadlines.borrow().is_empty() {
-        raise_expired(shard, task);
+pub(crate) fn interrupt(shard: &Shard, task: &Task) {
+    if task.is_pressed() {
+        raise(shard, task);
     }
 }
 
 #[inline(never)]
+fn raise(shard: &Shard, task: &Task) {
+    if task.is_killed() {
+        raise_kill(task);
+    }
+    raise_expired(shard, task);
+}
+
 fn raise_expired(shard: &Shard, task: &Task) {
     match task.expired_scope(shard.now()) {
         Some((_, times)) if times > RETHROWS_MAX => abort_swallower(task, "the end of its timeout"),
@@ -269,13 +273,19 @@ impl Waiter {
     /// As [`Waiter::wake`], for a waiter that is done with.
     #[inline]
     pub(crate) fn wake_and_drop(self) -> bool {
+        self.wake_on(&current::here())
+    }
+
+    /// As [`Waiter::wake_and_drop`], for callers that have the shard at hand.
+    #[inline(always)] // of every event that somebody waits for
+    pub(crate) fn wake_on(self, shard: &Shard) -> bool {
         let task = self.task;
         if task.ticket.get() != self.ticket {
             return false;
         }
         disarm(&task, Cause::Notified, self.tag);
         if task.state.get() == State::Parked {
-            current::with(|shard| shard.make_ready(task));
+            shard.make_ready(task);
         }
         true
     }
@@ -326,7 +336,7 @@ pub(crate) fn wake_remote(task: Rc<Task>, ticket: u64) -> bool {
 
 /// Marks a coroutine as killed and, where it may be interrupted, wakes it to unwind.
 pub(crate) fn kill(task: &Rc<Task>) {
-    if task.state.get() == State::Done || task.killed.replace(true) {
+    if task.state.get() == State::Done || task.set_killed() {
         return;
     }
     let ticket = task.ticket.get();

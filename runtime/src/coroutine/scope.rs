@@ -57,7 +57,7 @@ pub struct ScopedJoinHandle<'scope, T> {
 /// # Panics
 /// With the panic of `f`; if a child panicked that was not joined; outside of a coroutine.
 pub fn scope<'env, T>(f: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T) -> T {
-    current::with(|shard| drop(current::task(shard))); // elsewhere nothing could wait for the children
+    current::with(|shard| _ = current::task(shard)); // elsewhere nothing could wait for the children
     let scope = Scope { children: Rc::default(), scope: PhantomData, env: PhantomData };
     let children = &scope.children;
     let result = catch_unwind(AssertUnwindSafe(|| {

@@ -14,7 +14,7 @@
 //! number, and the first to do so disarms it, so a late waker (a stale timer, a second event) is a no-op and no list
 //! of waiters has to be exact.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Instant;
@@ -160,6 +160,24 @@ pub(crate) struct DeadlineFrame {
     pub(crate) thrown: u8,
 }
 
+/// The place of a coroutine's machine: `None` before it has a stack and after its end.
+///
+/// It is reached into by the scheduler, which runs one coroutine at a time ([`resume`](super::current::resume)), and by whoever
+/// inspects one that does not run; so it needs no count of borrows.
+pub(super) struct MachineCell(UnsafeCell<Option<Machine>>);
+
+impl MachineCell {
+    /// # Safety
+    /// - No other reference into the cell is alive: the coroutine is being made, or does not run and is resumed now, by its
+    ///   shard's thread, which resumes it nowhere else meanwhile.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "that is what an `UnsafeCell` is for; the contract is the caller's")]
+    pub(super) unsafe fn reach(&self) -> &mut Option<Machine> {
+        // SAFETY: by the caller's promise this reference is the only one.
+        unsafe { &mut *self.0.get() }
+    }
+}
+
 /// A coroutine's entry in its shard.
 pub(crate) struct Task {
     /// Its place in the shard's table; with a ticket this is what other threads hold.
@@ -170,8 +188,7 @@ pub(crate) struct Task {
     pub(crate) number: u64,
     pub(crate) name: Name,
     pub(crate) born: Instant,
-    /// Borrowed while it runs; `None` after its end.
-    pub(crate) machine: RefCell<Option<Machine>>,
+    pub(super) machine: MachineCell,
     /// Set by the coroutine's first instructions; valid until its end.
     pub(crate) yielder: Cell<*const Yielder<(), ()>>,
     pub(crate) state: Cell<State>,
@@ -184,12 +201,14 @@ pub(crate) struct Task {
     /// Of the waiter that ended the last wait.
     pub(crate) tag: Cell<u32>,
     pub(crate) timer: Cell<Option<TimerKey>>,
-    pub(crate) killed: Cell<bool>,
+    killed: Cell<bool>,
+    /// Whether it was killed or has deadlines: what each wait asks, as one question.
+    pressed: Cell<bool>,
     /// A wait that neither kill nor timeout may cut short.
     pub(crate) shielded: Cell<bool>,
     /// How often a kill was thrown again because user code had caught it.
     pub(crate) rethrown: Cell<u8>,
-    pub(crate) deadlines: RefCell<Vec<DeadlineFrame>>,
+    deadlines: RefCell<Vec<DeadlineFrame>>,
     /// The nested stack that runs on this coroutine and has none further in.
     pub(crate) innermost: RefCell<Option<Rc<Level>>>,
     /// Its coroutine-local values, if it has asked for one.
@@ -204,7 +223,7 @@ impl Task {
             number,
             name,
             born: now,
-            machine: RefCell::new(None),
+            machine: MachineCell(UnsafeCell::new(None)),
             yielder: Cell::new(std::ptr::null()),
             state: Cell::new(State::Ready),
             wait: Cell::new(Wait::Turn),
@@ -214,6 +233,7 @@ impl Task {
             tag: Cell::new(0),
             timer: Cell::new(None),
             killed: Cell::new(false),
+            pressed: Cell::new(false),
             shielded: Cell::new(false),
             rethrown: Cell::new(0),
             deadlines: RefCell::new(Vec::new()),
@@ -222,8 +242,32 @@ impl Task {
         }
     }
 
+    /// Whether it was killed.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.get()
+    }
+
+    /// Marks it as killed; says whether it was already.
+    pub(crate) fn set_killed(&self) -> bool {
+        self.pressed.set(true);
+        self.killed.replace(true)
+    }
+
+    /// Whether it was killed, or is inside of a `timeout` block.
+    #[inline(always)]
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.pressed.get()
+    }
+
+    /// Changes the list of `timeout` blocks around it.
+    pub(crate) fn change_deadlines<R>(&self, change: impl FnOnce(&mut Vec<DeadlineFrame>) -> R) -> R {
+        let mut deadlines = self.deadlines.borrow_mut();
+        let answer = change(&mut deadlines);
+        self.pressed.set(self.killed.get() || !deadlines.is_empty());
+        answer
+    }
+
     /// The earliest deadline of the `timeout` blocks around the coroutine.
-    #[inline]
     pub(crate) fn scope_deadline(&self) -> Option<Instant> {
         self.deadlines.borrow().iter().map(|frame| frame.deadline).min()
     }
