@@ -418,6 +418,11 @@ impl Shard {
         }
     }
 
+    /// The coroutines whose number is as asked, in the order of the table.
+    pub(crate) fn tasks_where(&self, wanted: impl Fn(u64) -> bool) -> Vec<Rc<Task>> {
+        self.tasks.borrow().iter().map(|(_, task)| task).filter(|task| wanted(task.number)).cloned().collect()
+    }
+
     /// The coroutine at a place of the table.
     pub(crate) fn task(&self, key: u32) -> Option<Rc<Task>> {
         self.tasks.borrow().get(key as usize).cloned()

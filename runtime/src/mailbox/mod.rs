@@ -102,6 +102,21 @@ impl Inbox {
         self.letters().take().unwrap_or_default()
     }
 
+    /// Takes out what coroutines of a host that has crashed wanted to run here. (Wake-ups stay: they do nothing by themselves.)
+    #[must_use = "what is taken out is to be dropped where destructors may run"]
+    pub(crate) fn purge(&self, host: HostId) -> Vec<Mail> {
+        let mut letters = self.letters();
+        let Some(waiting) = letters.as_mut() else { return Vec::new() };
+        let sent: Vec<_> = self.origins().drain(..).zip(waiting.drain(..)).collect();
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            sent.into_iter().partition(|(origin, mail)| origin.host == host && matches!(mail, Mail::Run(_)));
+        for (origin, mail) in kept {
+            self.origins().push(origin);
+            waiting.push(mail);
+        }
+        gone.into_iter().map(|(_, mail)| mail).collect()
+    }
+
     fn origins(&self) -> MutexGuard<'_, Vec<Origin>> {
         self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -20,13 +20,14 @@ pub(crate) struct Firing {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     fired: RefCell<Vec<Firing>>,
-    disabled: BTreeSet<usize>,
+    /// The numbers, counted from 0, of those that may take place; `None` for all.
+    only: Option<BTreeSet<usize>>,
 }
 
 impl Faults {
-    /// A run in which the firings of these numbers, counted from 0, do not take place.
-    pub(crate) fn without(disabled: BTreeSet<usize>) -> Faults {
-        Faults { fired: RefCell::default(), disabled }
+    /// A run in which only the firings of these numbers, counted from 0, take place.
+    pub(crate) fn only(numbers: BTreeSet<usize>) -> Faults {
+        Faults { fired: RefCell::default(), only: Some(numbers) }
     }
 
     /// Numbers a fault that the seed wants to fire now. Whether it does.
@@ -34,7 +35,7 @@ impl Faults {
         let mut fired = self.fired.borrow_mut();
         let number = fired.len();
         fired.push(Firing { at, what });
-        !self.disabled.contains(&number)
+        self.only.as_ref().is_none_or(|only| only.contains(&number))
     }
 
     /// Every firing so far, also of those that were switched off.
@@ -49,7 +50,7 @@ mod tests {
 
     #[test]
     fn firings_are_numbered_and_can_be_switched_off() {
-        let faults = Faults::without([1].into());
+        let faults = Faults::only([0, 2].into());
         let fires: Vec<bool> = ["a", "b", "c"].map(|what| faults.fires(Duration::ZERO, what.into())).into();
         assert_eq!(fires, [true, false, true]);
         assert_eq!(faults.fired().len(), 3);

@@ -1,0 +1,200 @@
+//! Hosts: machines of a simulation, each with an address, a clock and the coroutines that were spawned on it.
+
+use crate::coroutine::join::{JoinError, JoinHandle};
+use crate::coroutine::yield_now;
+use crate::coroutine::{current, park};
+use crate::driver::sim::World;
+use crate::driver::sim::hosts::{HostId, Skew};
+use crate::remote::{self, RemoteJoinHandle};
+use crate::shard::ShardId;
+use crate::sim::world;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A machine of the simulation. What runs on it can reach the others by their names and addresses.
+///
+/// A host is no shard: its coroutines are those that [`Host::spawn`] began, and theirs. Sockets and files belong to the host
+/// of the coroutine that opened them.
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use leveret_runtime::net::{TcpListener, TcpStream};
+/// use leveret_runtime::{Runtime, sim};
+/// Runtime::builder().simulated(1).build().unwrap().run(|| {
+///     let (server, client) = (sim::host("server"), sim::host("client"));
+///     let listener = server.run(|| TcpListener::bind("0.0.0.0:5672").unwrap()).unwrap();
+///     let serving = server.spawn(move || listener.accept().unwrap().0.write_all(b"hello").unwrap());
+///     let hello = client.run(|| {
+///         let mut hello = String::new();
+///         TcpStream::connect("server:5672").unwrap().read_to_string(&mut hello).unwrap();
+///         hello
+///     });
+///     assert_eq!(hello.unwrap(), "hello");
+///     serving.join().unwrap();
+/// }).unwrap();
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Host {
+    id: HostId,
+}
+
+/// The host of this name, made at the first call. `"main"` is the one where the main coroutine runs.
+///
+/// # Panics
+/// On the real driver, and outside of a runtime.
+pub fn host(name: &str) -> Host {
+    Host { id: world("a host").hosts.named(name) }
+}
+
+/// Runs `f` as code of a host.
+fn as_host<T>(world: &World, host: HostId, f: impl FnOnce() -> T) -> T {
+    struct Restore<'a>(&'a World, HostId);
+    impl Drop for Restore<'_> {
+        fn drop(&mut self) {
+            self.0.hosts.enter(self.1);
+        }
+    }
+    let _restore = Restore(world, world.hosts.enter(host));
+    f()
+}
+
+impl Host {
+    /// Its name.
+    pub fn name(self) -> String {
+        world("a host").hosts.name(self.id)
+    }
+
+    /// Its address in the simulated network. (Each host has loopback addresses too.)
+    pub fn ip(self) -> IpAddr {
+        world("a host").hosts.ip(self.id).into()
+    }
+
+    /// Spawns `f` on this host, on the current shard. On a host that is down it is killed before it begins.
+    #[track_caller]
+    pub fn spawn<T: 'static>(self, f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+        let world = world("a host");
+        let before = world.hosts.enter(self.id);
+        let spawned = crate::spawn(f);
+        world.hosts.enter(before);
+        spawned
+    }
+
+    /// Spawns `f` on this host and on `shard`.
+    #[track_caller]
+    pub fn spawn_on<T: Send + 'static>(
+        self,
+        shard: ShardId,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> RemoteJoinHandle<T> {
+        let world = world("a host");
+        let before = world.hosts.enter(self.id);
+        let spawned = remote::spawn_on(shard, f);
+        world.hosts.enter(before);
+        spawned
+    }
+
+    /// Runs `f` on this host and waits for its value.
+    ///
+    /// # Errors
+    /// As [`JoinHandle::join`].
+    #[track_caller]
+    pub fn run<T: 'static>(self, f: impl FnOnce() -> T + 'static) -> Result<T, JoinError> {
+        self.spawn(f).join()
+    }
+
+    /// The power fails: the host's sockets are gone and nobody is told, what others send to it is not answered, and its
+    /// coroutines are killed. Their destructors run (nothing leaks), but nothing of what they do there leaves the host.
+    /// Returns when the last of them has ended.
+    ///
+    /// # Panics
+    /// For the main host, whose end is the end of the test; for a host that is down.
+    pub fn crash(self) {
+        assert_ne!(
+            self.id,
+            HostId::MAIN,
+            "the main host cannot crash: run the program under test on a host of its own"
+        );
+        let world = world("a host");
+        assert!(world.hosts.is_up(self.id), "host '{}' is down already", self.name());
+        world.crash(self.id);
+        as_host(&world, HostId::MAIN, || {
+            for shard in remote::shards() {
+                remote::post(shard, move || kill_residents(self.id));
+            }
+        });
+        self.purge();
+        while world.hosts.residents(self.id) > 0 && world.hosts.current() != self.id {
+            yield_now();
+        }
+        self.purge(); // what destructors have sent
+    }
+
+    /// What the host has asked other shards to run does not begin any more.
+    fn purge(self) {
+        let orphans: Vec<_> =
+            current::with(|shard| shard.shared.inboxes.iter().flat_map(|inbox| inbox.purge(self.id)).collect());
+        drop(orphans);
+    }
+
+    /// Starts the host again after a [crash](Host::crash), empty: with its address and its disk, without coroutines. Peers
+    /// that still send to connections of before are reset.
+    ///
+    /// # Panics
+    /// For a host that is up.
+    pub fn restart(self) {
+        let world = world("a host");
+        assert!(!world.hosts.is_up(self.id), "host '{}' is up", self.name());
+        world.restart(self.id);
+    }
+
+    /// Whether it has not crashed, or was started again.
+    pub fn is_up(self) -> bool {
+        world("a host").hosts.is_up(self.id)
+    }
+
+    /// Sets its wall clock ahead of the world's; the monotonic clock stays.
+    pub fn set_clock_ahead(self, by: Duration) {
+        world("a host").hosts.set_skew(self.id, Skew::Ahead(by));
+    }
+
+    /// Sets its wall clock behind the world's.
+    pub fn set_clock_behind(self, by: Duration) {
+        world("a host").hosts.set_skew(self.id, Skew::Behind(by));
+    }
+}
+
+/// Runs on each shard, on the scheduler's stack.
+fn kill_residents(host: HostId) {
+    current::with(|shard| {
+        let Some(world) = shard.driver.world() else { return };
+        let is_resident = |number| world.hosts.of(shard.id.0, number) == host;
+        shard.tasks_where(is_resident).iter().for_each(park::kill);
+    });
+}
+
+/// Cuts the network between two hosts, both ways: packets of connections are held, datagrams are lost.
+///
+/// # Panics
+/// On the real driver, and outside of a runtime; so for all functions here.
+pub fn partition(a: Host, b: Host) {
+    partition_one_way(a, b);
+    partition_one_way(b, a);
+}
+
+/// Cuts one direction: what `from` sends to `to` does not arrive.
+pub fn partition_one_way(from: Host, to: Host) {
+    world("a partition").net(|net, world| net.cut(world, from.id, to.id));
+}
+
+/// Mends both directions between two hosts: what was held arrives.
+pub fn heal(a: Host, b: Host) {
+    world("a partition").net(|net, world| {
+        net.heal(world, a.id, b.id);
+        net.heal(world, b.id, a.id);
+    });
+}
+
+/// Mends the whole network.
+pub fn heal_all() {
+    world("a partition").net(|net, world| net.heal_all(world));
+}
