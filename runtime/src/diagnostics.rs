@@ -13,6 +13,7 @@ use crate::coroutine::inspect::Inspection;
 use crate::coroutine::task::{State, Task, Wait};
 use crate::observe::{self, Answer};
 use crate::offload::offload;
+use crate::runtime::Shared;
 use crate::shard::{Shard, ShardId};
 
 mod frames;
@@ -88,8 +89,7 @@ pub fn coroutines() -> Vec<CoroutineInfo> {
 /// # Panics
 /// Outside of a coroutine, and while the stack unwinds.
 pub fn dump() -> String {
-    let shared = current::with(|shard| shard.shared.clone());
-    render_shards(&observe::ask(&shared, || current::with(|shard| shard.inspect(false))))
+    dump_of(&current::with(|shard| shard.shared.clone()), false)
 }
 
 /// As [`dump`], with the frames of every coroutine that waits. Their names are looked up on the thread pool, which takes a
@@ -100,13 +100,22 @@ pub fn dump() -> String {
 /// # Panics
 /// As [`dump`].
 pub fn dump_with_backtraces() -> String {
-    let shared = current::with(|shard| shard.shared.clone());
-    let answers = observe::ask(&shared, || current::with(|shard| shard.inspect(true)));
-    offload(move || render_shards(&answers))
+    dump_of(&current::with(|shard| shard.shared.clone()), true)
+}
+
+/// The dump of a runtime, which need not be the caller's.
+pub(crate) fn dump_of(shared: &Shared, backtraces: bool) -> String {
+    match backtraces {
+        false => render_shards(&observe::ask(shared, || current::with(|shard| shard.inspect(false)))),
+        true => {
+            let answers = observe::ask(shared, || current::with(|shard| shard.inspect(true)));
+            offload(move || render_shards(&answers))
+        }
+    }
 }
 
 /// What every shard has said, or why it has not.
-pub(crate) fn render_shards(answers: &[Answer<Vec<Inspection>>]) -> String {
+fn render_shards(answers: &[Answer<Vec<Inspection>>]) -> String {
     let mut text = String::new();
     let count: usize = answers.iter().filter_map(Answer::came).map(Vec::len).sum();
     let _ = writeln!(text, "{count} coroutines:"); // writing to a string does not fail
@@ -179,7 +188,7 @@ pub fn stack_use() -> Vec<StackUse> {
 }
 
 impl Shard {
-    fn stack_use(&self) -> Vec<StackUse> {
+    pub(crate) fn stack_use(&self) -> Vec<StackUse> {
         let pools = self.stacks.pools();
         let used = |pool: &crate::coroutine::stack::StackPool| StackUse {
             size: pool.stack_size(),

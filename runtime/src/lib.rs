@@ -42,6 +42,7 @@
 //! [`models`] compares this with processes, threads, callbacks and the words of other runtimes; [`hazards`] lists what can go
 //! wrong with stackful coroutines and what is done about each.
 
+pub(crate) mod backdoor;
 pub(crate) mod cancel;
 pub(crate) mod coroutine;
 pub(crate) mod descriptors;
@@ -56,6 +57,7 @@ pub mod metrics;
 pub mod models;
 pub mod net;
 pub(crate) mod observe;
+pub(crate) mod observer;
 pub(crate) mod offload;
 pub mod process;
 pub mod random;

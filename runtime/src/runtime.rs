@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::backdoor::Backdoor;
 use crate::coroutine::join::{JoinError, JoinHandle};
 use crate::coroutine::task::Name;
 use crate::coroutine::{current, spawn_on_shard};
@@ -17,9 +20,11 @@ use crate::driver::sim::schedule::simulate;
 use crate::driver::sim::{SimDriver, World};
 use crate::lane::Lanes;
 use crate::mailbox::Inbox;
+use crate::observer::{self, Observer};
 use crate::offload::Pool;
 use crate::remote::{RemoteJoinHandle, post_spawn};
 use crate::shard::{Budget, Shard, ShardId};
+use crate::signal::Signal;
 use crate::watchdog::{self, Leash, Pulse};
 
 /// The most shards a runtime may have.
@@ -46,6 +51,23 @@ pub(crate) struct Config {
     pub(crate) budget: Budget,
     offload_threads: usize,
     watchdog: Option<Duration>,
+    dump_on: Option<Signal>,
+    backdoor: Option<PathBuf>,
+}
+
+impl Config {
+    /// What can be asked from outside, if anything.
+    fn observer(&self) -> io::Result<Option<Observer>> {
+        if self.dump_on.is_none() && self.backdoor.is_none() {
+            return Ok(None);
+        }
+        if let DriverKind::Sim { .. } = self.driver {
+            let text = "a simulated machine has no outside: neither a backdoor nor signals";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let backdoor = self.backdoor.as_deref().map(Backdoor::bind).transpose()?;
+        Ok(Some(Observer { dump_on: self.dump_on, backdoor }))
+    }
 }
 
 /// Sets up a [`Runtime`].
@@ -87,6 +109,36 @@ impl Builder {
         self
     }
 
+    /// Prints every coroutine with its backtrace to the standard error whenever `signal` comes, also while a shard is held.
+    /// The default is none; [`Signal::Quit`] (Ctrl-\\) is the one that users of Go and Java know.
+    pub fn dump_on(mut self, signal: Signal) -> Builder {
+        self.config.dump_on = Some(signal);
+        self
+    }
+
+    /// Answers questions about the running program at a Unix socket at `path`, which only the process's user may open: what
+    /// every coroutine waits for, backtraces, counters, use of stacks. Say `help` to it (`socat - UNIX-CONNECT:path`). The
+    /// default is that there is none. It answers also while a shard is held, and names who holds it.
+    ///
+    /// ```
+    /// use std::io::{BufRead, BufReader, Write};
+    /// use leveret_runtime::{Runtime, net::UnixStream};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("leveret-doc-{}.sock", std::process::id()));
+    /// let runtime = Runtime::builder().backdoor(&path).build().unwrap();
+    /// runtime.run(move || {
+    ///     let mut stream = UnixStream::connect(&path).unwrap();
+    ///     stream.write_all(b"list\n").unwrap();
+    ///     let mut lines = BufReader::new(stream).lines();
+    ///     assert_eq!(lines.next().unwrap().unwrap(), "1 coroutines:");
+    ///     assert!(lines.next().unwrap().unwrap().contains("'main' waits for"));
+    /// }).unwrap();
+    /// ```
+    pub fn backdoor(mut self, path: impl Into<PathBuf>) -> Builder {
+        self.config.backdoor = Some(path.into());
+        self
+    }
+
     /// Runs on a simulated machine: every shard on the calling thread, a virtual clock that jumps when nothing can run,
     /// and randomness from `seed`. The same seed gives the same run.
     pub fn simulated(mut self, seed: u64) -> Builder {
@@ -97,7 +149,8 @@ impl Builder {
     /// Makes the runtime.
     ///
     /// # Errors
-    /// A number of shards, or of threads, that is zero or beyond [`SHARDS_MAX`].
+    /// A number of shards, or of threads, that is zero or beyond [`SHARDS_MAX`]; a backdoor, or a signal for dumps, on the
+    /// simulated machine, which has no outside; those of listening at the backdoor's path.
     pub fn build(self) -> io::Result<Runtime> {
         let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         if !(1..=SHARDS_MAX).contains(&self.config.shards) {
@@ -109,7 +162,8 @@ impl Builder {
                 self.config.offload_threads
             ));
         }
-        Ok(Runtime { config: self.config })
+        let observer = self.config.observer()?;
+        Ok(Runtime { config: self.config, observer })
     }
 }
 
@@ -161,6 +215,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Runtime {
     config: Config,
+    observer: Option<Observer>,
 }
 
 impl Runtime {
@@ -173,6 +228,8 @@ impl Runtime {
             budget: BUDGET_DEFAULT,
             offload_threads: 10,
             watchdog: None,
+            dump_on: None,
+            backdoor: None,
         };
         Builder { config }
     }
@@ -193,7 +250,7 @@ impl Runtime {
             "a runtime cannot run inside of another one: spawn coroutines on this one, or give the other a thread of its own"
         );
         match self.config.driver {
-            DriverKind::Os => run_os(&self.config, main),
+            DriverKind::Os => run_os(&self.config, self.observer, main),
             DriverKind::Sim { seed } => run_sim(&self.config, seed, main),
         }
     }
@@ -204,10 +261,14 @@ impl Runtime {
 /// # Errors
 /// [`Deadlock`].
 pub fn run<T: 'static>(main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
-    Runtime { config: Runtime::builder().config }.run(main)
+    Runtime { config: Runtime::builder().config, observer: None }.run(main)
 }
 
-fn run_os<T: 'static>(config: &Config, main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
+fn run_os<T: 'static>(
+    config: &Config,
+    observer: Option<Observer>,
+    main: impl FnOnce() -> T + 'static,
+) -> Result<T, Deadlock> {
     let (mut drivers, inboxes): (Vec<_>, Vec<_>) = (0..config.shards)
         .map(|_| {
             let (driver, waker) = OsDriver::new().unwrap_or_else(|error| panic!("no epoll instance: {error}"));
@@ -219,7 +280,14 @@ fn run_os<T: 'static>(config: &Config, main: impl FnOnce() -> T + 'static) -> Re
     let own = drivers.pop().expect("there is at least one shard");
     let leash = Leash::default();
     std::thread::scope(|threads| {
-        let _stop = StopOnDrop { shared: &shared, leash: &leash };
+        let mut stop = StopOnDrop { shared: &shared, leash: &leash, observer: None };
+        if let Some(observer) = observer {
+            let shared = shared.clone();
+            let thread = std::thread::Builder::new().name("observer".into());
+            let start = |theirs| drop(thread.spawn_scoped(threads, move || observer.observe(shared, theirs)));
+            let begun = observer::begin(start);
+            stop.observer = Some(begun.unwrap_or_else(|error| panic!("no thread for the observer: {error}")));
+        }
         if let Some(limit) = config.watchdog {
             let (shared, leash) = (&shared, &leash);
             let thread = std::thread::Builder::new().name("watchdog".into());
@@ -241,6 +309,8 @@ fn run_os<T: 'static>(config: &Config, main: impl FnOnce() -> T + 'static) -> Re
 struct StopOnDrop<'a> {
     shared: &'a Shared,
     leash: &'a Leash,
+    /// The observer ends when this is closed.
+    observer: Option<UnixStream>,
 }
 
 impl Drop for StopOnDrop<'_> {
@@ -249,6 +319,7 @@ impl Drop for StopOnDrop<'_> {
         self.shared.offload.stop();
         self.shared.lanes.stop();
         self.leash.release();
+        drop(self.observer.take());
     }
 }
 
