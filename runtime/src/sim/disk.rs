@@ -92,5 +92,8 @@ fn strike(name: &'static str) -> io::Result<()> {
 }
 
 fn with_world<T>(what: &str, f: impl FnOnce(&World) -> T) -> T {
-    f(&super::simulated(current::with(|shard| shard.driver.world().cloned()), what))
+    match current::with(|shard| shard.driver.world().cloned()) {
+        Some(world) => f(&world),
+        None => panic!("{what} exists in a simulation only: build the runtime with Runtime::builder().simulated(seed)"),
+    }
 }
