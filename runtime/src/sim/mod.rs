@@ -1,8 +1,50 @@
 //! What a test on the [simulated](crate::RuntimeBuilder::simulated) machine can ask and do.
 //!
-//! The same seed gives the same run, event for event; [`trace_hash`] is the proof.
+//! The same seed gives the same run, event for event; [`trace_hash`] is the proof. Everything that the program does through
+//! this crate is part of the simulation: time is virtual, sockets are of a simulated network between [`host`]s, and which
+//! coroutine runs next is drawn from the seed within what the runtime promises.
+//!
+//! - [`check`] runs a test body over many seeds; a failure prints the one command that replays it.
+//! - [`set_network_faults`] makes the network as bad as wanted; [`partition`] and [`heal`] cut and mend it.
+//! - [`Host::crash`] fails a machine's power; its [`Disk`] then holds what was synced, and of the rest what the seed leaves.
+//! - [`inject`] has files and [fault points](fault_point) fail, by rules: the third sync of a log, one write of a hundred.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use leveret_runtime::net::{TcpListener, TcpStream};
+//! use leveret_runtime::{Runtime, sim, spawn};
+//!
+//! sim::check(0..20, |seed| {
+//!     let runtime = Runtime::builder().simulated(seed).build().unwrap();
+//!     let echoed = runtime.run(|| {
+//!         sim::set_network_faults(sim::NetworkFaults::rough());
+//!         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+//!         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+//!         let echo = spawn(move || {
+//!             let (stream, _) = listener.accept().unwrap();
+//!             std::io::copy(&mut &stream, &mut &stream).unwrap()
+//!         });
+//!         client.write_all(b"in pieces, late, and all of it").unwrap();
+//!         client.shutdown(std::net::Shutdown::Write).unwrap();
+//!         let mut back = String::new();
+//!         client.read_to_string(&mut back).unwrap();
+//!         (back, echo.join().unwrap())
+//!     });
+//!     assert_eq!(echoed.unwrap(), ("in pieces, late, and all of it".into(), 30));
+//! });
+//! ```
 
+mod check;
 mod disk;
+mod hosts;
+
+pub use check::{Checked, check};
+pub use disk::{clear_faults, disk, fault_point, faults_fired, inject};
+pub use hosts::{Host, heal, heal_all, host, partition, partition_one_way};
+
+pub use crate::driver::sim::disk::{Disk, Image, Latency};
+pub use crate::driver::sim::net::faults::NetworkFaults;
+pub use crate::driver::sim::plan::{Effect, Fault};
 
 use std::rc::Rc;
 
@@ -17,36 +59,47 @@ use crate::driver::sim::{World, last_hash};
 ///
 /// ```
 /// use leveret_runtime::{Runtime, random, sim};
-/// let run = |seed| Runtime::builder().simulated(seed).build().unwrap().run(random::u64).map(|_| sim::trace_hash()).unwrap();
-/// assert_eq!(run(1), run(1));
-/// assert_ne!(run(1), run(2));
+/// let run = |seed| Runtime::builder().simulated(seed).build().unwrap().run(|| drop(random::u64())).map(|()| sim::trace_hash());
+/// assert_eq!(run(1).unwrap(), run(1).unwrap());
+/// assert_ne!(run(1).unwrap(), run(2).unwrap());
 /// ```
 ///
 /// # Panics
 /// On the real driver.
 pub fn trace_hash() -> u64 {
-    match current::try_with(|shard| shard.driver.world().cloned()) {
+    match current::try_with(|_| ()) {
         None => last_hash(),
-        Some(world) => simulated(world, "a trace").trace.hash(),
+        Some(()) => world("a trace").trace.hash(),
     }
 }
 
-pub use crate::driver::sim::disk::{Disk, Image, Latency};
-pub use crate::driver::sim::net::faults::NetworkFaults;
-pub use crate::driver::sim::plan::{Effect, Fault};
-pub use disk::{clear_faults, disk, fault_point, faults_fired, inject};
+/// The last events of this simulation, oldest first, a line each: the virtual time, what happened, two numbers.
+///
+/// # Panics
+/// On the real driver, and outside of a runtime.
+pub fn recent_events() -> String {
+    world("a trace").trace.recent()
+}
 
-/// Makes the simulated network behave so from now on, for all its links and for what is sent from now on.
+/// Makes the simulated network behave so from now on, on all its links.
 ///
 /// # Panics
 /// On the real driver, and outside of a runtime.
 pub fn set_network_faults(faults: NetworkFaults) {
-    let world = current::with(|shard| shard.driver.world().cloned());
-    simulated(world, "a simulated network").net(|net, _| net.set_faults(faults));
+    world("a simulated network").net(|net, _| net.set_faults(faults));
 }
 
-fn simulated(world: Option<Rc<World>>, what: &str) -> Rc<World> {
-    world.unwrap_or_else(|| {
+/// How the simulated network behaves.
+///
+/// # Panics
+/// On the real driver, and outside of a runtime.
+pub fn network_faults() -> NetworkFaults {
+    world("a simulated network").net(|net, _| net.faults().clone())
+}
+
+/// The world that the caller runs in.
+fn world(what: &str) -> Rc<World> {
+    current::with(|shard| shard.driver.world().cloned()).unwrap_or_else(|| {
         panic!("{what} exists in a simulation only: build the runtime with Runtime::builder().simulated(seed)")
     })
 }

@@ -24,10 +24,10 @@ use std::time::{Duration, Instant, SystemTime};
 use clock::Clock;
 use disk::Disks;
 use fault::Faults;
-use hosts::{Hosts, Skew};
+use hosts::{HostId, Hosts, Skew};
 use net::Net;
 use plan::Plan;
-use random::{Random, Stream};
+use random::{Random, Stream, mix};
 use trace::Trace;
 
 use crate::mailbox::RemoteWaiter;
@@ -57,7 +57,8 @@ impl fmt::Debug for World {
 
 impl World {
     pub(crate) fn new(seed: u64, shards: usize) -> Rc<World> {
-        let faults = SESSION.with_borrow(Clone::clone).unwrap_or_default();
+        let session = SESSION.with_borrow(Clone::clone);
+        let faults = session.map(|session| session.faults.clone()).unwrap_or_default();
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         Rc::new(World {
             id: LAST_ID.fetch_add(1, Ordering::Relaxed),
@@ -128,6 +129,24 @@ impl World {
     }
 }
 
+/// Hosts that fail and come back.
+impl World {
+    /// The power of a host fails: what it had open is gone, and nobody is told.
+    pub(crate) fn crash(&self, host: HostId) {
+        self.note("host crashes", host.0.into(), 0);
+        self.hosts.set_up(host, false);
+        self.net(|net, _| net.crash(host));
+        self.disk_of(host).crash_in(self);
+    }
+
+    /// A host is back.
+    pub(crate) fn restart(&self, host: HostId) {
+        self.note("host restarts", host.0.into(), 0);
+        self.hosts.set_up(host, true);
+        self.net(Net::restart);
+    }
+}
+
 /// The network.
 impl World {
     /// Calls the network. What it does wakes nobody at once: events wait until their shard asks for them.
@@ -156,22 +175,67 @@ impl World {
     }
 }
 
+/// What a test body's simulations share and leave behind; there may be several, one after the other.
+#[derive(Debug)]
+pub(crate) struct Session {
+    faults: Rc<Faults>,
+    hash: Cell<u64>,
+    simulated: Cell<Duration>,
+    recent: RefCell<String>,
+}
+
+impl Session {
+    pub(crate) fn new(faults: Faults) -> Session {
+        Session {
+            faults: Rc::new(faults),
+            hash: Cell::new(0),
+            simulated: Cell::new(Duration::ZERO),
+            recent: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn faults(&self) -> &Rc<Faults> {
+        &self.faults
+    }
+
+    /// Of all simulations that have ended.
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash.get()
+    }
+
+    /// Virtual time of all simulations that have ended.
+    pub(crate) fn simulated(&self) -> Duration {
+        self.simulated.get()
+    }
+
+    /// The last events of the last simulation.
+    pub(crate) fn recent(&self) -> String {
+        self.recent.borrow().clone()
+    }
+
+    fn note_end(&self, world: &World) {
+        self.hash.set(mix(self.hash.get().rotate_left(5) ^ world.trace.hash()));
+        self.simulated.set(self.simulated.get() + world.clock.elapsed());
+        self.recent.replace(world.trace.recent());
+    }
+}
+
 thread_local! {
-    /// The list of faults of the test body that runs on this thread.
-    static SESSION: RefCell<Option<Rc<Faults>>> = const { RefCell::new(None) };
+    /// Of the test body that runs on this thread.
+    static SESSION: RefCell<Option<Rc<Session>>> = const { RefCell::new(None) };
     /// The trace of the last simulation that ended on this thread.
     static LAST_HASH: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Runs `f` with one list of faults for all its simulations.
-pub(crate) fn with_faults<T>(faults: Rc<Faults>, f: impl FnOnce() -> T) -> T {
-    struct Restore(Option<Rc<Faults>>);
+/// Runs `f` with one session for all its simulations.
+pub(crate) fn with_session<T>(session: Rc<Session>, f: impl FnOnce() -> T) -> T {
+    struct Restore(Option<Rc<Session>>);
     impl Drop for Restore {
         fn drop(&mut self) {
             SESSION.set(self.0.take());
         }
     }
-    let _restore = Restore(SESSION.replace(Some(faults)));
+    let _restore = Restore(SESSION.replace(Some(session)));
     f()
 }
 
@@ -183,6 +247,9 @@ pub(crate) fn last_hash() -> u64 {
 impl Drop for World {
     fn drop(&mut self) {
         LAST_HASH.set(self.trace.hash());
+        if let Some(session) = SESSION.with_borrow(Clone::clone) {
+            session.note_end(self);
+        }
     }
 }
 
