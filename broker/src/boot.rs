@@ -2,25 +2,22 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leveret_core::topology::TopologyChange;
 use leveret_runtime as runtime;
 use runtime::mailbox::channel::{Receiver, Sender, channel};
 use runtime::signal::{Signal, Signals};
 use runtime::{Runtime, ShardId};
 
 use crate::config::{Config, Tls};
+use crate::first_start;
 use crate::frontend::amqp::editor::EDITOR;
 use crate::frontend::amqp::listener::{Listener, Wrapping, settings};
+use crate::metadata::{Metadata, Recovered, lock_data_dir};
 use crate::shard::mail::{self, Mail};
 use crate::shard::{OWNER, Shard};
 use crate::transport::certificates::Certificates;
-
-/// The virtual host that exists from the start.
-const DEFAULT_VHOST: &str = "/";
 
 /// How long clients may take to say close-ok when the broker stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,8 +40,8 @@ pub fn serve(config: Config) -> io::Result<()> {
 fn run(config: &Arc<Config>) -> io::Result<()> {
     let signals = Signals::new([Signal::Interrupt, Signal::Terminate])?;
     let requests = Signals::new([Signal::Quit, Signal::Hangup])?;
-    prepare_data_dir(config)?;
-    start_shards(config)?;
+    let _lock = lock_data_dir(&config.data_dir)?;
+    start_broker(config)?;
     let listeners = listen(config)?;
     say_ready(config, &listeners);
     let (certificates, tls) = (listeners.certificates.clone(), config.tls.clone());
@@ -92,28 +89,32 @@ fn listen(config: &Arc<Config>) -> io::Result<Listeners> {
     Ok(Listeners { amqp: bind(&config.amqp, None)?, amqps: bind(&config.amqps, certificates.clone())?, certificates })
 }
 
-fn prepare_data_dir(config: &Config) -> io::Result<()> {
-    runtime::fs::create_dir_all(&config.data_dir).map_err(|error| {
-        let dir = config.data_dir.display();
-        io::Error::new(
-            error.kind(),
-            format!("cannot make data directory {dir}: {error}; choose another with --data-dir"),
-        )
-    })
+/// Brings back what is stored, on every shard, or makes what an empty data directory begins with.
+fn start_broker(config: &Arc<Config>) -> io::Result<()> {
+    let (metadata, entries) = Metadata::open(&config.data_dir)?;
+    let recovered = Recovered::from_entries(entries.as_deref().unwrap_or_default(), config.shards)?;
+    start_shards(config, &Arc::new(recovered))?;
+    let owner = Shard::current();
+    owner.attach_metadata(metadata);
+    spawn_named("metadata", move || owner.store_for_ever());
+    match entries {
+        None => first_start::begin(&config.first_start).map_err(io::Error::other),
+        Some(_) => Ok(()),
+    }
 }
 
 // ---- shards
 
-/// Makes the broker's part of every shard, with mail between them and the default virtual host on each.
-pub(crate) fn start_shards(config: &Arc<Config>) -> io::Result<()> {
+/// Makes the broker's part of every shard, with mail between them and the same state on each.
+pub(crate) fn start_shards(config: &Arc<Config>, recovered: &Arc<Recovered>) -> io::Result<()> {
     let failed = |error: runtime::JoinError| io::Error::other(format!("a shard did not start: {error}"));
     let mut senders = Vec::new();
     for shard in runtime::shards() {
         senders.push(runtime::call(shard, open_mailbox).map_err(failed)?);
     }
     for shard in runtime::shards() {
-        let (config, senders) = (config.clone(), senders.clone());
-        runtime::call(shard, move || start_shard(config, senders)).map_err(failed)?;
+        let (config, senders, recovered) = (config.clone(), senders.clone(), recovered.clone());
+        runtime::call(shard, move || start_shard(config, senders, &recovered)).map_err(failed)?;
     }
     Ok(())
 }
@@ -129,14 +130,14 @@ fn open_mailbox() -> Sender<Mail> {
     sender
 }
 
-fn start_shard(config: Arc<Config>, senders: Vec<Sender<Mail>>) {
+fn start_shard(config: Arc<Config>, senders: Vec<Sender<Mail>>, recovered: &Recovered) {
     let id = runtime::shard_id();
     let receiver = MAILBOXES.with_borrow_mut(|mailboxes| {
         let at = mailboxes.iter().position(|(shard, _)| *shard == id).expect("its mailbox was opened before");
         mailboxes.swap_remove(at).1
     });
     let shard = Shard::install(config, senders, EDITOR);
-    add_default_vhost(&shard);
+    shard.recover(recovered);
     let (mail_shard, tick_shard, delay_shard, expiry_shard) = (shard.clone(), shard.clone(), shard.clone(), shard);
     spawn_named("mail", move || mail::serve(&mail_shard, &receiver));
     spawn_named("heartbeats", move || tick_shard.tick_for_ever());
@@ -151,15 +152,6 @@ fn start_shard(config: Arc<Config>, senders: Vec<Sender<Mail>>) {
 fn spawn_named(name: &str, f: impl FnOnce() + 'static) {
     let spawned = runtime::Builder::new().name(name).spawn(f);
     drop(spawned.unwrap_or_else(|error| panic!("no stack for coroutine '{name}': {error}")));
-}
-
-/// The same change on every replica, so that they agree on its number.
-fn add_default_vhost(shard: &Rc<Shard>) {
-    let mut topology = shard.topology.borrow_mut();
-    let change: Option<TopologyChange> = topology.add_vhost(DEFAULT_VHOST);
-    if let Some(change) = change {
-        topology.apply(&change);
-    }
 }
 
 // ---- the ready line
@@ -197,6 +189,7 @@ fn stop(listeners: Vec<Listener>) {
     if killed > 0 {
         log::warn!("{killed} clients did not answer connection.close within {SHUTDOWN_TIMEOUT:?} and were cut off");
     }
+    Shard::current().wait_until_stored();
     for shard in runtime::shards() {
         let _ = runtime::call(shard, Shard::uninstall);
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use leveret_core::message::Message;
 use leveret_core::queue::Delivery;
-use leveret_core::topology::TopologyChange;
 use leveret_core::{ConsumerId, Name, QueueId, ShardId, VhostId};
 use leveret_runtime as runtime;
 use runtime::mailbox::channel::{Receiver, Sender};
@@ -15,6 +14,7 @@ use super::address::{ChannelKey, QueueAddress, Reply, Ticket};
 use super::alarm::Alarms;
 use super::metadata::Request;
 use super::queues::Command;
+use super::replication::Change;
 use super::{OWNER, Shard};
 
 /// Mail that a shard has not taken yet, above which publishers to it wait.
@@ -56,9 +56,9 @@ pub enum Mail {
     /// For the owner of the topology.
     Request(Box<Request>),
     /// From the owner: change the replica, then say so.
-    Apply(u64, Arc<TopologyChange>),
-    /// To the owner: the change of that number is applied.
-    Applied(u64),
+    Apply(u64, Arc<[Change]>),
+    /// To the owner: that shard has applied the changes up to that number.
+    Applied(ShardId, u64),
 }
 
 /// Outgoing mail, piled up during a turn.
@@ -138,11 +138,11 @@ impl Shard {
             Mail::Alarms(alarms) => self.note_alarms(alarms),
             Mail::Keep(vhost, exchange, message) => self.keep_for_later(vhost, exchange, message),
             Mail::Request(request) => self.serve_request(*request),
-            Mail::Apply(number, change) => {
-                self.apply(&change);
-                self.send(OWNER, Mail::Applied(number));
+            Mail::Apply(number, changes) => {
+                changes.iter().for_each(|change| drop(self.apply(change)));
+                self.send(OWNER, Mail::Applied(self.id, number));
             }
-            Mail::Applied(number) => self.note_applied(number),
+            Mail::Applied(shard, number) => self.note_applied(shard, number),
         }
     }
 

@@ -1,22 +1,25 @@
-//! The topology's owner and its replicas.
+//! What connections ask of the topology's owner.
 //!
-//! Shard 0 checks every request against its own copy, applies the change and sends it to all others; the asker gets its
-//! answer only when every shard has switched, so that "declare here, publish there" works whatever shards "here" and
-//! "there" are on. Mail between two shards keeps its order, so replicas go through the same states.
+//! Shard 0 checks every request against its own copy, applies the change and sends it to all others and to the disk; the asker
+//! gets its answer only when every shard has switched, so that "declare here, publish there" works whatever shards "here" and
+//! "there" are on, and when what is durable is on disk. How changes get there is told in [`super::replication`].
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 
+use leveret_core::access::Access;
 use leveret_core::topology::{
-    Applied, Bind, BindingEnd, Declared, ExchangeDeclare, QueueDeclare, QueueRecord, TopologyChange,
+    Bind, BindingEnd, Declared, ExchangeDeclare, QueueDeclare, Topology, TopologyChange, clean_name,
 };
-use leveret_core::value::Arguments;
-use leveret_core::{ConnectionId, Error, FastMap, Name, QueueId, ShardId, VhostId};
+use leveret_core::value::{Arguments, Value};
+use leveret_core::{ConnectionId, Error, Name, QueueId, ShardId, VhostId};
 
-use super::address::{QueueAddress, Reply, Ticket};
+use super::address::{Reply, Ticket};
 use super::mail::Mail;
+use super::replication::{Answer, Change};
 use super::{OWNER, Shard};
+
+/// The argument that says what type a queue is of.
+const QUEUE_TYPE: &str = "x-queue-type";
 
 /// What a connection asks of the owner. The fields are those of the AMQP methods.
 #[derive(Debug)]
@@ -81,24 +84,17 @@ pub enum Action {
     ConnectionEnded,
 }
 
-/// Changes on their way to the replicas. Used on shard 0 only.
-#[derive(Default)]
-pub struct Owner {
-    last: Cell<u64>,
-    pending: RefCell<FastMap<u64, Pending>>,
+/// What a request comes to.
+pub(super) struct Checked {
+    pub(super) changes: Vec<Change>,
+    pub(super) reply: Reply,
+    /// The answer says that something is there that survives a restart.
+    pub(super) is_durable: bool,
 }
 
-struct Pending {
-    /// Replicas that have not applied it yet.
-    missing: usize,
-    answers: Vec<(Ticket, Reply)>,
-}
-
-#[cfg(test)]
-impl Owner {
-    /// Panics if a change is under way.
-    pub(super) fn assert_at_rest(&self) {
-        assert!(self.pending.borrow().is_empty(), "every change was applied everywhere");
+impl Checked {
+    fn new(change: Option<TopologyChange>, reply: Reply, is_durable: bool) -> Checked {
+        Checked { changes: change.into_iter().map(Change::Topology).collect(), reply, is_durable }
     }
 }
 
@@ -116,7 +112,10 @@ impl Shard {
         debug_assert_eq!(self.id, OWNER, "requests are for the owner");
         let ticket = request.ticket;
         match self.check(request) {
-            Ok((changes, reply)) => self.publish_changes(changes, ticket.map(|ticket| (ticket, reply))),
+            Ok(Checked { changes, reply, is_durable }) => {
+                let answer = ticket.map(|ticket| Answer::Channel(ticket, reply));
+                self.publish_changes(changes, answer, is_durable);
+            }
             Err(error) => {
                 if let Some(ticket) = ticket {
                     self.answer(ticket, Reply::Refused(error));
@@ -125,23 +124,25 @@ impl Shard {
         }
     }
 
-    fn check(&self, request: Request) -> Result<(Vec<TopologyChange>, Reply), Error> {
+    pub(super) fn check(&self, request: Request) -> Result<Checked, Error> {
         let Request { vhost, connection, action, .. } = request;
         let topology = self.topology.borrow();
-        let done = |change: Option<TopologyChange>| Ok((change.into_iter().collect(), Reply::Done));
+        // Whether what is there already is durable, or its removal not stored yet, is not asked: then the answer waits for the
+        // disk without need.
+        let done = |change: Option<TopologyChange>| Ok(Checked::new(change, Reply::Done, true));
         match action {
             Action::DeclareExchange { name, kind, passive, durable, auto_delete, internal, arguments } => {
                 let (name, kind) = (&*name, &*kind);
                 let declare = ExchangeDeclare { vhost, name, kind, passive, durable, auto_delete, internal, arguments };
-                match topology.declare_exchange(&declare)? {
-                    Declared::Existing(_) => done(None),
-                    Declared::New(_, change) => done(Some(change)),
-                }
+                Ok(match topology.declare_exchange(&declare)? {
+                    Declared::Existing(record) => Checked::new(None, Reply::Done, record.durable),
+                    Declared::New(_, change) => Checked::new(Some(change), Reply::Done, durable),
+                })
             }
             Action::DeleteExchange { name, if_unused } => done(topology.delete_exchange(vhost, &name, if_unused)?),
             Action::DeclareQueue { name, passive, durable, exclusive, auto_delete, arguments, shard, random } => {
                 let name = &*name;
-                let declare = QueueDeclare {
+                let mut declare = QueueDeclare {
                     vhost,
                     name,
                     passive,
@@ -153,9 +154,13 @@ impl Shard {
                     shard,
                     random,
                 };
+                default_queue_type(&topology, &self.access.borrow(), &mut declare);
                 Ok(match topology.declare_queue(&declare)? {
-                    Declared::Existing(record) => (Vec::new(), Reply::Queue(record, false)),
-                    Declared::New(record, change) => (vec![change], Reply::Queue(record, true)),
+                    Declared::Existing(record) => {
+                        let is_durable = record.durable;
+                        Checked::new(None, Reply::Queue(record, false), is_durable)
+                    }
+                    Declared::New(record, change) => Checked::new(Some(change), Reply::Queue(record, true), false),
                 })
             }
             Action::Bind { source, destination, key, arguments } => {
@@ -169,94 +174,33 @@ impl Shard {
                 arguments,
                 connection,
             })?),
-            Action::QueueEnded { queue, reply } => {
-                Ok((topology.queue_ended(vhost, queue).into_iter().collect(), reply))
-            }
+            Action::QueueEnded { queue, reply } => Ok(Checked::new(topology.queue_ended(vhost, queue), reply, false)),
             Action::ConnectionEnded => {
                 let queues = topology.exclusive_queues(connection);
                 let changes = queues.iter().filter_map(|(vhost, queue)| topology.queue_ended(*vhost, *queue));
-                Ok((changes.collect(), Reply::Done))
+                let changes = changes.map(Change::Topology).collect();
+                Ok(Checked { changes, reply: Reply::Done, is_durable: false })
             }
         }
     }
+}
 
-    /// Applies changes here and sends them to all; the answer goes out when all have applied the last one, also if that is
-    /// somebody else's: who declares what another is declaring must not be told that it is there before it is.
-    fn publish_changes(self: &Rc<Self>, changes: Vec<TopologyChange>, mut answer: Option<(Ticket, Reply)>) {
-        let others = self.count() - 1;
-        let last = changes.len();
-        for (index, change) in (1..).zip(changes) {
-            let change = Arc::new(change);
-            self.apply(&change);
-            if others == 0 {
-                continue;
-            }
-            let number = self.owner.last.get() + 1;
-            self.owner.last.set(number);
-            let answers = if index == last { answer.take().into_iter().collect() } else { Vec::new() };
-            self.owner.pending.borrow_mut().insert(number, Pending { missing: others, answers });
-            for shard in 1..=others {
-                self.send(super::shard_number(shard), Mail::Apply(number, change.clone()));
-            }
-        }
-        let Some((ticket, reply)) = answer else { return };
-        match self.owner.pending.borrow_mut().get_mut(&self.owner.last.get()) {
-            Some(change) => change.answers.push((ticket, reply)),
-            None => self.answer(ticket, reply),
-        }
+/// "When x-queue-type is absent: the vhost's default_queue_type, if that type allows the combination; the chosen type is
+/// written into the stored arguments." A queue that is there keeps the type that it has.
+fn default_queue_type(topology: &Topology, access: &Access, declare: &mut QueueDeclare<'_>) {
+    if declare.passive || declare.name.is_empty() || declare.arguments.get(QUEUE_TYPE).is_some() {
+        return;
     }
-
-    pub(super) fn note_applied(&self, number: u64) {
-        let mut pending = self.owner.pending.borrow_mut();
-        let Some(change) = pending.get_mut(&number) else { return };
-        change.missing -= 1;
-        if change.missing > 0 {
-            return;
-        }
-        let answers = pending.remove(&number).map(|change| change.answers).unwrap_or_default();
-        drop(pending);
-        for (ticket, reply) in answers {
-            self.answer(ticket, reply);
-        }
-    }
-
-    /// Changes this shard's copy and the queues that live here.
-    pub(super) fn apply(self: &Rc<Self>, change: &TopologyChange) {
-        let ended = match change {
-            TopologyChange::QueueDeleted { vhost, name } => self.queue_here(*vhost, name),
-            _ => None,
-        };
-        let applied: Applied = self.topology.borrow_mut().apply(change);
-        if let TopologyChange::QueueDeclared { vhost, record } = change {
-            self.queue_declared(*vhost, record);
-        }
-        self.update_histories(change, &applied);
-        let removed = applied.queues_removed.iter().filter(|record| record.shard == self.id).map(|record| record.id);
-        for queue in ended.into_iter().chain(removed) {
-            self.end_queue(queue);
-        }
-    }
-
-    /// Makes a queue that is to live on this shard, and does what was asked of it before this shard had heard of it.
-    fn queue_declared(self: &Rc<Self>, vhost: VhostId, record: &Arc<QueueRecord>) {
-        let topology = self.topology.borrow();
-        // Applying it may have done nothing: the name was taken, and then that queue lives on.
-        if record.shard == self.id
-            && let Ok(host) = topology.vhost(vhost)
-            && host.queue(&record.name).is_some_and(|current| current.id == record.id)
-        {
-            self.queues.add(host.name(), vhost, record, self.now());
-        }
-        drop(topology);
-        for command in self.queues.note_declared(record.id) {
-            self.command_here(record.id, command);
-        }
-    }
-
-    /// The queue of that name, if it lives on this shard.
-    fn queue_here(&self, vhost: VhostId, name: &str) -> Option<QueueId> {
-        let topology = self.topology.borrow();
-        let record = topology.vhost(vhost).ok()?.queue(name)?;
-        (QueueAddress::of(record).shard == self.id).then_some(record.id)
+    let Ok(host) = topology.vhost(declare.vhost) else { return };
+    let Some(default) = access.vhost(host.name()).and_then(|vhost| vhost.settings.default_queue_type.clone()) else {
+        return;
+    };
+    let chosen = match host.queue(&clean_name(declare.name)) {
+        Some(current) => current.arguments.get(QUEUE_TYPE).cloned(),
+        None if &*default == "classic" => Some(Value::str(&default)),
+        None => (declare.durable && !declare.exclusive && !declare.auto_delete).then(|| Value::str(&default)),
+    };
+    if let Some(chosen) = chosen {
+        declare.arguments.push(QUEUE_TYPE, chosen);
     }
 }

@@ -9,13 +9,16 @@
 //! ```
 
 pub mod address;
+pub mod administration;
 pub mod alarm;
+mod apply;
 pub mod delays;
 pub mod editor;
 pub mod history;
 pub mod mail;
 pub mod metadata;
 pub mod queues;
+pub mod replication;
 mod republish;
 #[cfg(test)]
 mod tests;
@@ -25,8 +28,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use leveret_core::access::Access;
 use leveret_core::topology::{Router, Topology};
-use leveret_core::{ConnectionId, ConsumerId, FastMap, ShardId, Time};
+use leveret_core::{ConnectionId, ConsumerId, FastMap, Name, ShardId, Time, VhostId};
 use leveret_runtime as runtime;
 
 use crate::config::Config;
@@ -36,8 +40,8 @@ use delays::Delays;
 use editor::Editor;
 use history::Histories;
 use mail::{Mail, Post};
-use metadata::Owner;
 use queues::Queues;
+use replication::Owner;
 
 /// The owner of the topology.
 pub const OWNER: ShardId = ShardId(0);
@@ -54,6 +58,12 @@ pub trait Client {
     fn tick(&self);
     /// Asks the client to go because the broker stops, and cuts it off if it does not. Must not wait.
     fn shut_down(self: Rc<Self>);
+    /// Asks the client to go for another reason (320, "connection forced"). Must not wait.
+    fn force_close(self: Rc<Self>, reason: &str);
+    /// Who has logged in.
+    fn user(&self) -> Option<Name>;
+    /// What has been opened.
+    fn vhost(&self) -> Option<VhostId>;
     /// Memory or disk have become short, or suffice again. Must not wait.
     fn alarms_changed(&self);
 }
@@ -69,6 +79,8 @@ pub struct Shard {
     pub config: Arc<Config>,
     /// This shard's copy of the topology; on shard 0 the owner's.
     pub topology: RefCell<Topology>,
+    /// This shard's copy of users, permissions, policies and limits.
+    access: RefCell<Arc<Access>>,
     /// Routes this shard's publishes.
     pub router: RefCell<Router>,
     /// The queues that live here.
@@ -121,6 +133,7 @@ impl Shard {
             id: shard_number(index),
             config,
             topology: RefCell::new(Topology::new()),
+            access: RefCell::default(),
             router: RefCell::new(Router::seeded(runtime::random::u64())),
             queues: Queues::default(),
             delays: Delays::default(),
@@ -290,6 +303,16 @@ impl Shard {
         self.now.get()
     }
 }
+
+/// Ends the process because going on could lose or contradict what clients were told.
+pub fn stop_process(reason: &str) -> ! {
+    log::error!("{reason}: the broker stops");
+    eprintln!("leveret: {reason}: the broker stops");
+    std::process::exit(EXIT_FATAL);
+}
+
+/// The exit code of [`stop_process`]: an input or output error, as in sysexits.h.
+const EXIT_FATAL: i32 = 74;
 
 /// A runtime shard's number as the core writes it.
 pub fn shard_number(index: usize) -> ShardId {

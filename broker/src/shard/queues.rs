@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use leveret_core::message::Message;
 use leveret_core::queue::settings::DeadLetterTarget;
+use leveret_core::queue::settings::QueueSettings;
 use leveret_core::queue::{ConsumerSpec, Delivery, Effect, Published, Queue, Settlement};
 use leveret_core::topology::QueueRecord;
 use leveret_core::{ConnectionId, ConsumerId, Error, FastMap, Name, QueueId, Seq, Time, VhostId};
@@ -73,6 +74,10 @@ pub enum Command {
     },
     Counts {
         ticket: Ticket,
+    },
+    /// Policies have changed what governs it.
+    Reconfigure {
+        settings: Box<QueueSettings>,
     },
     /// The time has come for something in it.
     Expire,
@@ -322,6 +327,7 @@ impl Shard {
                 return reply(ticket, queue.delete(if_unused, if_empty, effects).map(Reply::Count));
             }
             Command::Expire => queue.expire(now, effects),
+            Command::Reconfigure { settings } => queue.reconfigure(*settings, now, effects),
             Command::Counts { ticket } => {
                 queue.touch(now); // "declaring a queue with x-expires restarts its lease"
                 let (ready, consumers) = (queue.ready_count(), queue.consumer_count());

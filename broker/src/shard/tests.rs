@@ -26,6 +26,7 @@ use super::metadata::{Action, Request};
 use super::queues::{Command, Seqs};
 use crate::boot;
 use crate::config::Config;
+use crate::metadata::Recovered;
 
 /// Names that the actors declare, delete and publish to.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -389,7 +390,7 @@ fn run(seed: u64, shards: usize, manners: Manners) {
     let runtime = Runtime::builder().shards(shards).simulated(seed).build().expect("valid");
     let main = move || {
         let config = Config { shards, data_dir: PathBuf::new(), ..Config::default() };
-        boot::start_shards(&Arc::new(config)).expect("the shards start");
+        boot::start_shards(&Arc::new(config), &Arc::new(Recovered::one_vhost())).expect("the shards start");
         let book = Shared::with_an_empty_book();
         let actors: Vec<_> = (0..3).flat_map(|_| runtime::shards()).collect();
         let live = |shard| runtime::spawn(move || runtime::call(shard, move || Actor::open(manners, book).live()));
@@ -442,7 +443,7 @@ fn every_consumer_sees_each_publishers_messages_in_order() {
 fn on_two_shards(main: impl FnOnce(Shared) + Send + 'static) {
     let main = move || {
         let config = Config { shards: 2, data_dir: PathBuf::new(), ..Config::default() };
-        boot::start_shards(&Arc::new(config)).expect("the shards start");
+        boot::start_shards(&Arc::new(config), &Arc::new(Recovered::one_vhost())).expect("the shards start");
         main(Shared::with_an_empty_book());
         for shard in runtime::shards() {
             runtime::call(shard, Shard::uninstall).expect("the shard runs");

@@ -29,6 +29,13 @@ pub enum Refused {
     ProtectedVhost(Name),
     /// The user has the tag `protected`: 412.
     ProtectedUser(Name),
+    /// There may be no more virtual hosts: 400.
+    VhostLimit {
+        /// The one to be made.
+        name: Name,
+        /// How many there may be.
+        limit: u64,
+    },
     /// `default_queue_type` is unknown: 400.
     UnknownQueueType(Box<str>),
 }
@@ -62,6 +69,9 @@ impl fmt::Display for Refused {
                 write!(f, "Refusing to delete virtual host '{vhost}' because it is protected from deletion")
             }
             Self::ProtectedUser(user) => write!(f, "Refusing to delete user '{user}' because it is protected"),
+            Self::VhostLimit { name, limit } => {
+                write!(f, "cannot create vhost '{name}': vhost limit of {limit} is reached")
+            }
             Self::UnknownQueueType(name) => write!(f, "Unsupported default queue type '{name}'"),
         }
     }

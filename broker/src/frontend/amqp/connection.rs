@@ -15,7 +15,7 @@ use leveret_amqp::frame::write_heartbeat;
 use leveret_amqp::method::connection::{Open, StartOk, UpdateSecret};
 use leveret_amqp::reply::ReplyCode;
 use leveret_amqp::server::{Connection as Machine, Event, Negotiated, Publish, Reach, Settings};
-use leveret_core::{ConnectionId, FastMap, Name};
+use leveret_core::{ConnectionId, FastMap, Name, VhostId};
 use leveret_runtime as runtime;
 use runtime::sync::Event as Flag;
 
@@ -522,8 +522,19 @@ impl Client for Connection {
         self.alarms_changed.set();
     }
 
+    fn user(&self) -> Option<Name> {
+        self.user.borrow().clone()
+    }
+
+    fn vhost(&self) -> Option<VhostId> {
+        self.link.borrow().as_ref().map(|link| link.vhost)
+    }
+
     fn shut_down(self: Rc<Self>) {
-        let text = "broker forced connection closure with reason 'shutdown'";
+        self.force_close("broker forced connection closure with reason 'shutdown'");
+    }
+
+    fn force_close(self: Rc<Self>, text: &str) {
         let error = ProtocolError::new(ReplyCode::ConnectionForced, text);
         if self.machine.borrow().is_running() {
             self.reply(|machine, out| machine.close_connection(&error, out));

@@ -1,0 +1,34 @@
+//! What an empty data directory begins with: a virtual host, and a user who may do everything in it.
+
+use leveret_core::Name;
+use leveret_core::access::password::{Algorithm, PasswordHash};
+use leveret_core::access::{Command, PasswordUpdate, VhostUpdate};
+use leveret_runtime as runtime;
+
+use crate::config::FirstStart;
+use crate::shard::administration::{NotDone, administer};
+
+/// Makes the virtual host and the user that the configuration names. Definitions that bring users of their own come instead.
+///
+/// # Errors
+/// The configuration asks for what cannot be, such as an empty name.
+pub fn begin(config: &FirstStart) -> Result<(), NotDone> {
+    let vhost = Name::from(&*config.vhost);
+    let user = Name::from(&*config.user);
+    let password = PasswordUpdate::Set(digest(config.password.as_bytes()));
+    let [configure, write, read] = config.permissions.each_ref().map(|pattern| Name::from(&**pattern));
+    let commands = vec![
+        Command::PutVhost { name: vhost.clone(), update: VhostUpdate::default(), creator: None },
+        Command::PutUser { name: user.clone(), password, tags: config.tags.clone(), limits: None },
+        Command::SetPermission { user, vhost, configure, write, read },
+    ];
+    administer(commands).map(drop)
+}
+
+/// Digests a new password, off the shard: that takes tens of milliseconds.
+pub fn digest(password: &[u8]) -> PasswordHash {
+    let mut salt = [0; 16];
+    runtime::random::fill(&mut salt);
+    let password = password.to_vec();
+    runtime::offload(move || PasswordHash::create(Algorithm::default(), &password, salt))
+}
