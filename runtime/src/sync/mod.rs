@@ -1,4 +1,4 @@
-//! Waiting for each other, on one shard: channels, events, locks, conditions, groups, and the choice between several.
+//! Waiting for each other, on one shard: channels, queues, events, locks, conditions, groups, and the choice between several.
 //!
 //! A shard's coroutines run on one thread, so nothing here is atomic and nothing is `Send`; between shards, use
 //! [`mailbox`](crate::mailbox). Everything is first come, first served: what is given up (a value, a permit, a lock) goes
@@ -18,6 +18,8 @@ pub mod event;
 pub(crate) mod line;
 pub mod mutex;
 pub mod once_result;
+pub mod queue;
+pub mod reentrant;
 pub mod rwlock;
 pub mod select;
 pub mod semaphore;
@@ -29,6 +31,8 @@ pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::Event;
 pub use mutex::{Mutex, MutexGuard};
 pub use once_result::OnceResult;
+pub use queue::{LifoQueue, PriorityQueue};
+pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use select::Select;
 pub use semaphore::{Semaphore, SemaphorePermit};

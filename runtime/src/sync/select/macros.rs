@@ -9,6 +9,7 @@
 /// |---|---|---|
 /// | `recv(receiver) -> pattern =>` | a value is there, or every sender is gone | `Result<T, RecvError>` |
 /// | `send(sender, value) -> pattern =>` | there is room, or every receiver is gone; `value` is evaluated only then | `Result<(), SendError<T>>` |
+/// | `pop(queue) -> pattern =>` | a value is in the queue | the value |
 /// | `join(handle) -> pattern =>` | the coroutine has ended | `Result<T, JoinError>` |
 /// | `event(event) =>` | the event is set | |
 /// | `readable(socket) =>` | a read (or an accept) would not wait | |
@@ -89,6 +90,7 @@ macro_rules! __select {
 
     (@add $select:ident recv ($receiver:expr)) => { $select.recv(&$receiver) };
     (@add $select:ident send ($sender:expr, $value:expr)) => { $select.send(&$sender) };
+    (@add $select:ident pop ($queue:expr)) => { $select.pop(&$queue) };
     (@add $select:ident join ($handle:expr)) => { $select.join(&$handle) };
     (@add $select:ident event ($event:expr)) => { $select.event(&$event) };
     (@add $select:ident readable ($socket:expr)) => { $select.readable(&$socket) };
@@ -124,6 +126,12 @@ macro_rules! __select {
         let sent = $sender.send($value);
         ::core::mem::drop($select);
         let $pattern = sent;
+        $body
+    }};
+    (@do $select:ident pop ($queue:expr) ($pattern:pat) $body:expr) => {{
+        let popped = $queue.pop();
+        ::core::mem::drop($select);
+        let $pattern = popped;
         $body
     }};
     (@do $select:ident join ($handle:expr) ($pattern:pat) $body:expr) => {{

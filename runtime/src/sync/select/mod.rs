@@ -16,6 +16,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::channel::{Receiver, Sender};
+use super::queue::Queue;
 use super::{Event, OnceResult};
 use crate::coroutine::current;
 use crate::coroutine::join::JoinHandle;
@@ -90,6 +91,11 @@ impl<'a> Select<'a> {
     /// Waits for a result to come.
     pub fn result<T>(&mut self, result: &'a OnceResult<T>) -> usize {
         self.add(Branch::Watch(result))
+    }
+
+    /// Waits for a value in a [queue](super::queue): then `pop` does not wait.
+    pub fn pop(&mut self, queue: &'a impl Queue) -> usize {
+        self.add(Branch::Watch(queue.watch()))
     }
 
     /// Waits for a socket to have bytes, a connection, its end or an error. The branch is also ready when another
