@@ -18,7 +18,7 @@ use crate::driver::sim::disk::Disk;
 use crate::driver::sim::disk::state::{Access, HandleId, State};
 use crate::driver::sim::plan::Effect;
 use crate::driver::sim::random::Stream;
-use crate::{sleep, yield_now};
+use crate::{sim, sleep, yield_now};
 
 /// Below this a call lets others run instead of sleeping: the virtual clock has ticks of a millisecond.
 const SLEEP_MIN: Duration = Duration::from_micros(100);
@@ -132,9 +132,15 @@ impl Machine {
         time * if slow { latency.slow_factor } else { 1 }
     }
 
+    /// Whether the machine has crashed since the caller came to it, and perhaps booted again.
+    fn is_off(&self) -> bool {
+        let is_down = self.world.as_ref().is_some_and(|world| !world.hosts.is_up(world.hosts.current()));
+        is_down || self.disk.state(|state| state.epoch()) != self.epoch
+    }
+
     /// Does the call to the disk, if it is still the same machine.
     fn now<T>(&self, call: Call, f: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
-        if self.disk.state(|state| state.epoch()) != self.epoch {
+        if self.is_off() {
             return match &self.world {
                 Some(_) if current::try_task().is_some() => off(),
                 _ => Err(io::Error::from_raw_os_error(libc::EIO)),
@@ -181,7 +187,13 @@ impl Machine {
         self.at("rename", Call::Rename, from, |state, from| state.rename(from, to))
     }
 
+    /// The name of a Unix listener goes at once: its directory entry is not simulated.
     pub(super) fn remove_file(&self, path: &Path) -> io::Result<()> {
+        if let Some(world) = &self.world
+            && world.net(|net, world| net.unlink(world.hosts.current(), path))
+        {
+            return Ok(());
+        }
         self.at("remove", Call::Remove, path, State::remove_file)
     }
 
@@ -266,8 +278,8 @@ pub(crate) fn error_of(effect: Effect) -> io::Error {
 }
 
 /// The power is cut, and the caller with it.
-pub(crate) fn crash(world: &World) -> ! {
-    world.power_cut();
+pub(crate) fn crash(world: &Rc<World>) -> ! {
+    sim::crash_here(world);
     off()
 }
 

@@ -4,11 +4,14 @@ use crate::coroutine::join::{JoinError, JoinHandle};
 use crate::coroutine::yield_now;
 use crate::coroutine::{current, park};
 use crate::driver::sim::World;
+use crate::driver::sim::disk::Disk;
 use crate::driver::sim::hosts::{HostId, Skew};
+use crate::lane::Progress;
 use crate::remote::{self, RemoteJoinHandle};
 use crate::shard::ShardId;
 use crate::sim::world;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A machine of the simulation. What runs on it can reach the others by their names and addresses.
@@ -103,7 +106,8 @@ impl Host {
     }
 
     /// The power fails: the host's sockets are gone and nobody is told, what others send to it is not answered, and its
-    /// coroutines are killed. Their destructors run (nothing leaks), but nothing of what they do there leaves the host.
+    /// coroutines are killed. Their destructors run (nothing leaks), but nothing of what they do there leaves the host. What was
+    /// not durable on its disk is kept, lost or torn, as the seed decides.
     /// Returns when the last of them has ended.
     ///
     /// # Panics
@@ -116,17 +120,31 @@ impl Host {
         );
         let world = world("a host");
         assert!(world.hosts.is_up(self.id), "host '{}' is down already", self.name());
+        if world.hosts.current() == self.id {
+            return crash_here(&world); // the caller ends at its next wait
+        }
         world.crash(self.id);
-        as_host(&world, HostId::MAIN, || {
+        self.bury(&world);
+    }
+
+    /// Ends what runs on a host without power, on every shard.
+    fn bury(self, world: &World) {
+        let told = Progress::new(0); // shards that have killed theirs; one that hears late must not kill what comes after
+        as_host(world, HostId::MAIN, || {
             for shard in remote::shards() {
-                remote::post(shard, move || kill_residents(self.id));
+                let told = told.clone();
+                remote::post(shard, move || {
+                    kill_residents(self.id);
+                    told.advance(told.value() + 1);
+                });
             }
         });
         self.purge();
-        while world.hosts.residents(self.id) > 0 && world.hosts.current() != self.id {
+        while world.hosts.residents(self.id) > 0 || told.value() < remote::shard_count() as u64 {
             yield_now();
         }
         self.purge(); // what destructors have sent
+        world.disk_of(self.id).count_crash();
     }
 
     /// What the host has asked other shards to run does not begin any more.
@@ -136,15 +154,21 @@ impl Host {
         drop(orphans);
     }
 
-    /// Starts the host again after a [crash](Host::crash), empty: with its address and its disk, without coroutines. Peers
-    /// that still send to connections of before are reset.
+    /// Starts the host again after a [crash](Host::crash), when the last of its coroutines has ended: with its address and its
+    /// disk, without coroutines. Peers that still send to connections of before are reset.
     ///
     /// # Panics
     /// For a host that is up.
     pub fn restart(self) {
         let world = world("a host");
         assert!(!world.hosts.is_up(self.id), "host '{}' is up", self.name());
+        world.disk_of(self.id).wait_settled();
         world.restart(self.id);
+    }
+
+    /// Its disk, which outlives a crash with what was durable.
+    pub fn disk(self) -> Disk {
+        world("a host").disk_of(self.id)
     }
 
     /// Whether it has not crashed, or was started again.
@@ -160,6 +184,20 @@ impl Host {
     /// Sets its wall clock behind the world's.
     pub fn set_clock_behind(self, by: Duration) {
         world("a host").hosts.set_skew(self.id, Skew::Behind(by));
+    }
+}
+
+/// The power of the caller's host fails by a fault; the caller is to stop here. On the main host, where the test runs, it is
+/// the disk alone that crashes.
+pub(crate) fn crash_here(world: &Rc<World>) {
+    let host = Host { id: world.hosts.current() };
+    if host.id == HostId::MAIN {
+        world.disk().crash_in(world);
+        world.disk().count_crash();
+    } else if world.hosts.is_up(host.id) {
+        world.crash(host.id);
+        let theirs = world.clone();
+        as_host(world, HostId::MAIN, || drop(crate::spawn(move || host.bury(&theirs))));
     }
 }
 

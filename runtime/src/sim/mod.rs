@@ -40,6 +40,7 @@ mod hosts;
 
 pub use check::{Checked, check};
 pub use disk::{clear_faults, disk, fault_point, faults_fired, inject};
+pub(crate) use hosts::crash_here;
 pub use hosts::{Host, heal, heal_all, host, partition, partition_one_way};
 
 pub use crate::driver::sim::disk::{Disk, Image, Latency};

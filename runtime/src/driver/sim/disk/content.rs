@@ -108,9 +108,17 @@ impl Content {
         (self.pages.len() * PAGE_SIZE) as u64
     }
 
-    /// Bytes of the disk that it would take more if the range were written.
-    pub(crate) fn room_for(&self, offset: u64, size: u64) -> u64 {
-        parts(offset, size).filter(|part| !self.pages.contains_key(&part.page)).count() as u64 * PAGE_SIZE as u64
+    /// How many bytes from `offset` on can be written, up to `size`, where the disk has so many bytes free.
+    pub(crate) fn fitting(&self, offset: u64, size: u64, free: u64) -> u64 {
+        let (mut blocks, mut fitting) = (free / PAGE_SIZE as u64, 0);
+        for part in parts(offset, size) {
+            let taken = u64::from(!self.pages.contains_key(&part.page));
+            match blocks.checked_sub(taken) {
+                Some(left) => (blocks, fitting) = (left, fitting + part.within.len() as u64),
+                None => break,
+            }
+        }
+        fitting
     }
 }
 
@@ -174,7 +182,13 @@ mod tests {
         content.write(0, b"after!");
         assert_eq!(copy.bytes(), b"before");
         content.set_len(1 << 40);
-        assert_eq!((content.allocated(), content.room_for(1 << 30, 4097)), (4096, 8192));
+        assert_eq!(content.allocated(), 4096);
+        let check = |offset, size, free, expected| assert_eq!(content.fitting(offset, size, free), expected);
+        check(1 << 30, 4097, 8192, 4097);
+        check(1 << 30, 4097, 8191, 4096);
+        check(0, u64::MAX, 4096, 8192);
+        check(0, 4096, 0, 4096);
+        check(4096, 1, 0, 0);
         let mut far = [1; 3];
         assert_eq!(content.read((1 << 40) - 2, &mut far), 2);
         assert_eq!(far, [0, 0, 1]);

@@ -70,6 +70,9 @@ impl Latency {
 struct Inner {
     state: State,
     latency: Latency,
+    /// Crashes that have begun.
+    cuts: u64,
+    /// Those after which everything has ended that ran before.
     crashes: Progress,
 }
 
@@ -99,32 +102,46 @@ pub struct Disk(Arc<Mutex<Inner>>);
 
 impl Disk {
     pub(crate) fn new() -> Disk {
-        let inner = Inner { state: State::new(), latency: Latency::default(), crashes: Progress::new(0) };
+        let inner = Inner { state: State::new(), latency: Latency::default(), cuts: 0, crashes: Progress::new(0) };
         Disk(Arc::new(Mutex::new(inner)))
     }
 
     /// Cuts the power: what survives, by the seed, is what the disk holds from now on, and what this answers. Files that
     /// were open are stale: whoever uses one never hears of it again, as on a machine that is off, until it is killed.
     ///
-    /// It kills nobody itself; a crash of a whole host ([`sim`](crate::sim)) does.
+    /// It kills nobody itself: [`Host::crash`](crate::sim::Host::crash) does, which crashes the disk too.
     ///
     /// # Panics
     /// Outside of a simulation.
     pub fn crash(&self) -> Image {
         let world = current::with(|shard| shard.driver.world().cloned());
-        self.crash_in(&world.expect("only a simulated disk can crash, inside of its simulation"))
+        let image = self.crash_in(&world.expect("only a simulated disk can crash, inside of its simulation"));
+        self.count_crash();
+        image
     }
 
     pub(crate) fn crash_in(&self, world: &World) -> Image {
         let image = self.survivor(world.draw(Stream::Disk));
         self.restore(&image);
+        self.lock().cuts += 1;
         world.note("disk crash", image.files().len() as u64, 0);
-        let crashes = self.crashes();
-        crashes.advance(crashes.value() + 1);
         image
     }
 
-    /// How often it has crashed: for whoever waits for a crash that a [`Fault`](crate::sim::Fault) brings.
+    pub(crate) fn count_crash(&self) {
+        let crashes = self.crashes();
+        crashes.advance(crashes.value() + 1);
+    }
+
+    /// Waits until nothing is left of what ran before the last crash.
+    pub(crate) fn wait_settled(&self) {
+        let cuts = self.lock().cuts;
+        let settled = self.crashes().wait(cuts);
+        debug_assert!(settled.is_ok(), "it never ends, and whoever unwinds does not start hosts");
+    }
+
+    /// How often it has crashed, counted when everything that ran on its host has ended: for whoever waits for a crash that
+    /// a [`Fault`](crate::sim::Fault) brings.
     pub fn crashes(&self) -> Progress {
         self.lock().crashes.clone()
     }
@@ -195,10 +212,5 @@ impl World {
 
     pub(crate) fn disk_of(&self, host: HostId) -> Disk {
         self.disks.0.borrow_mut().entry(host).or_insert_with(Disk::new).clone()
-    }
-
-    /// The disk of the host whose code runs crashes.
-    pub(crate) fn power_cut(&self) {
-        self.disk().crash_in(self);
     }
 }

@@ -421,22 +421,13 @@ impl State {
 
     /// How many of the bytes there is room for; an error if for none.
     fn room_for(&self, handle: HandleId, offset: u64, size: u64) -> io::Result<u64> {
-        let content = self.data(handle)?.content();
-        let end = offset.checked_add(size).filter(|end| *end <= i64::MAX as u64).ok_or_else(|| errno(libc::EFBIG))?;
-        let free = self.space().free;
-        if size > 0
-            && size.div_ceil(PAGE_SIZE as u64) > free / PAGE_SIZE as u64 + content.allocated() / PAGE_SIZE as u64 + 1
-        {
-            return Err(errno(libc::ENOSPC)); // however it lies
+        if offset.checked_add(size).is_none_or(|end| end > i64::MAX as u64) {
+            return Err(errno(libc::EFBIG));
         }
-        let mut fits = end;
-        while content.room_for(offset, fits - offset) > free {
-            fits = ((fits - 1) / PAGE_SIZE as u64 * PAGE_SIZE as u64).max(offset);
-            if fits == offset {
-                return Err(errno(libc::ENOSPC));
-            }
+        match self.data(handle)?.content().fitting(offset, size, self.space().free) {
+            0 if size > 0 => Err(errno(libc::ENOSPC)),
+            fitting => Ok(fitting),
         }
-        Ok(fits - offset)
     }
 
     pub(crate) fn set_len(&mut self, handle: HandleId, len: u64) -> io::Result<()> {
