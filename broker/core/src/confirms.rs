@@ -87,6 +87,11 @@ impl Confirms {
         self.nacked.drain(open, |tag, multiple| out.push(Confirm::Nack { tag, multiple }));
     }
 
+    /// The number given out last; 0 before the first.
+    pub fn last_number(&self) -> u64 {
+        self.open.next_number() - 1
+    }
+
     /// How many publishes are open.
     pub fn open_count(&self) -> usize {
         self.open.len()

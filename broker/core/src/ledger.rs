@@ -107,6 +107,11 @@ impl Ledger {
         self.limit = limit;
     }
 
+    /// What was set by [`Ledger::set_channel_prefetch`].
+    pub fn channel_prefetch(&self) -> u32 {
+        self.limit
+    }
+
     /// Whether the channel-wide prefetch allows one more delivery to a consumer.
     #[inline]
     pub fn has_room(&self) -> bool {

@@ -73,6 +73,11 @@ impl<P> Transaction<P> {
         }
     }
 
+    /// How many publishes and how many settlements are held.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.publishes.len() as u64, self.settlements.len() as u64)
+    }
+
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
         self.publishes.is_empty() && self.settlements.is_empty()

@@ -20,6 +20,7 @@ pub mod metadata;
 pub mod queues;
 pub mod replication;
 mod republish;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant, SystemTime};
 use leveret_core::access::Access;
 use leveret_core::topology::{Router, Topology};
 use leveret_core::{ConnectionId, ConsumerId, FastMap, Name, ShardId, Time, VhostId};
+use leveret_management::port::{ChannelState, ConnectionState};
 use leveret_runtime as runtime;
 
 use crate::config::Config;
@@ -42,6 +44,7 @@ use history::Histories;
 use mail::{Mail, Post};
 use queues::Queues;
 use replication::Owner;
+use tally::Tally;
 
 /// The owner of the topology.
 pub const OWNER: ShardId = ShardId(0);
@@ -66,6 +69,19 @@ pub trait Client {
     fn vhost(&self) -> Option<VhostId>;
     /// Memory or disk have become short, or suffice again. Must not wait.
     fn alarms_changed(&self);
+    /// What operators see of it. Must not wait.
+    fn inspect(&self) -> Inspection;
+}
+
+/// A connection as operators see it.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Itself.
+    pub connection: ConnectionState,
+    /// Its open channels.
+    pub channels: Vec<ChannelState>,
+    /// Publishes on its confirming channels.
+    pub received_confirm: u64,
 }
 
 /// How often connections look after their heartbeats: a fraction of the shortest interval's half.
@@ -91,6 +107,8 @@ pub struct Shard {
     pub histories: Histories,
     /// What is short, and what this shard has of it.
     pub watch: Watch,
+    /// What happened here.
+    pub tally: Tally,
     owner: Owner,
     post: Post,
     channels: RefCell<FastMap<ChannelKey, Rc<dyn Subscriber>>>,
@@ -139,6 +157,7 @@ impl Shard {
             delays: Delays::default(),
             histories: Histories::default(),
             watch: Watch::default(),
+            tally: Tally::default(),
             owner: Owner::default(),
             post: Post::new(senders),
             channels: RefCell::default(),
@@ -231,8 +250,13 @@ impl Shard {
         self.clients.borrow().len()
     }
 
+    /// The connection of that number.
+    pub fn client(&self, id: ConnectionId) -> Option<Rc<dyn Client>> {
+        self.clients.borrow().get(&id).cloned()
+    }
+
     /// The connections as of now, oldest first.
-    fn clients(&self) -> Vec<Rc<dyn Client>> {
+    pub fn clients(&self) -> Vec<Rc<dyn Client>> {
         let clients = self.clients.borrow();
         let mut clients: Vec<_> = clients.iter().map(|(id, client)| (*id, client.clone())).collect();
         clients.sort_unstable_by_key(|(id, _)| *id);

@@ -161,6 +161,16 @@ impl Queues {
         Some((home.vhost, home.queue.name().clone(), home.queue.dead_letter_target()?.clone()))
     }
 
+    /// The queues that live here.
+    pub fn ids(&self) -> Vec<QueueId> {
+        self.homes.borrow().keys().copied().collect()
+    }
+
+    /// Looks at a queue that lives here.
+    pub fn look<T>(&self, id: QueueId, look: impl FnOnce(&Queue) -> T) -> Option<T> {
+        self.homes.borrow().get(&id).map(|home| look(&home.queue))
+    }
+
     /// This shard has heard of a queue, wherever it lives; answers the commands that came before.
     pub(super) fn note_declared(&self, id: QueueId) -> Vec<Command> {
         self.known.set(self.known.get().max(id.0 + 1));
@@ -461,6 +471,7 @@ impl Shard {
         if let Some(due) = home.as_ref().and_then(|home| home.due) {
             self.queues.expiries.borrow_mut().remove(&(due, id));
         }
+        self.tally.queues_deleted.add(u64::from(home.is_some()));
         drop(home); // its references to channels may be the last ones: not under the borrow
     }
 

@@ -19,6 +19,7 @@ impl Shard {
     /// Publishes a dead message of a queue again, as the queue's dead-letter target says. At most once: nobody waits for it.
     pub(super) fn dead_letter(self: &Rc<Self>, id: QueueId, message: &Arc<Message>, reason: DeathReason) {
         let Some((vhost, name, target)) = self.queues.dead_letter_target(id) else { return };
+        self.tally.dead_lettered(reason).add(1);
         let redirect = redirect(message, &name, &target, reason, self.now());
         let reborn = (self.editor.redirect)(message, &redirect);
         let (destinations, aside) = self.find(vhost, &redirect.exchange, &redirect.more_keys, &reborn, false);

@@ -18,6 +18,7 @@ use leveret_core::message::Message;
 use leveret_core::queue::{Delivery, delivery_cost};
 use leveret_core::topology::QueueRecord;
 use leveret_core::transaction::Transaction;
+use leveret_core::value::Arguments;
 use leveret_core::{ConnectionId, ConsumerId, Error, FastMap, Name, Seq, ShardId, VhostId};
 use leveret_runtime::sync::Event;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use super::transaction::Held;
 use crate::shard::address::{ChannelAddress, ChannelKey, QueueAddress, Reply, Subscriber, Ticket};
 use crate::shard::metadata::{Action, Request};
 use crate::shard::queues::Command;
+use crate::shard::tally::{ChannelTally, ExchangeTally};
 use crate::shard::{AtTurnEnd, Shard};
 
 /// Bytes of deliveries that may be on their way to one consumer's socket.
@@ -82,6 +84,16 @@ pub(super) struct Consumer {
     sent: Cell<u64>,
     /// It declined a delivery and waits for room on the channel.
     pub(super) paused: Cell<bool>,
+    /// What was asked for, as operators see it.
+    pub(super) asked: RefCell<Asked>,
+}
+
+/// What basic.consume said beyond what the channel itself needs.
+#[derive(Default)]
+pub(super) struct Asked {
+    pub(super) exclusive: bool,
+    pub(super) prefetch: u32,
+    pub(super) arguments: Arguments,
 }
 
 impl Consumer {
@@ -90,7 +102,18 @@ impl Consumer {
         let window = window(count.get());
         count.set(count.get() + 1);
         let (unsent, sent, paused) = (Cell::new(0), Cell::new(0), Cell::new(false));
-        Rc::new(Consumer { id, tag: tag.into(), queue, no_ack, window, count, unsent, sent, paused })
+        Rc::new(Consumer {
+            asked: RefCell::default(),
+            id,
+            tag: tag.into(),
+            queue,
+            no_ack,
+            window,
+            count,
+            unsent,
+            sent,
+            paused,
+        })
     }
 
     /// The socket has taken everything. The queue is told in parcels of a quarter of the window, by mail even where it is on
@@ -157,6 +180,9 @@ pub(super) struct Channel {
     listed: Cell<bool>,
     pub(super) settled: RefCell<Vec<Unsettled>>,
     pub(super) scratch: RefCell<super::publish::Scratch>,
+    pub(super) tally: ChannelTally,
+    /// Where the exchange of the last publish is counted: the next one mostly goes there too.
+    pub(super) exchange_tally: RefCell<Option<(Box<str>, Rc<ExchangeTally>)>>,
 }
 
 impl Channel {
@@ -186,7 +212,10 @@ impl Channel {
             listed: Cell::new(false),
             settled: RefCell::default(),
             scratch: RefCell::default(),
+            tally: ChannelTally::default(),
+            exchange_tally: RefCell::default(),
         });
+        channel.link.shard.tally.channels_opened.add(u64::from(number > 0));
         channel.link.shard.add_channel(channel.clone());
         channel
     }
@@ -324,6 +353,7 @@ impl Channel {
         if self.closed.replace(true) {
             return;
         }
+        self.leave_counts();
         if let Mode::Transactional(transaction) = &mut *self.mode.borrow_mut() {
             transaction.rollback(&mut self.ledger.borrow_mut());
         }
@@ -406,6 +436,11 @@ impl Subscriber for Channel {
             true => self.ledger.borrow_mut().deliver_settled(),
             false => self.ledger.borrow_mut().deliver(unsettled),
         };
+        match consumer.no_ack {
+            true => self.tally.delivered_no_ack.add(1),
+            false => self.tally.delivered.add(1),
+        }
+        self.tally.redelivered.add(u64::from(delivery.redelivered));
         let message = &delivery.message;
         self.write_deliver(&consumer.tag, delivery_tag, delivery.redelivered, message);
         if consumer.unsent.replace(consumer.unsent.get() + delivery_cost(message)) == 0 {

@@ -24,7 +24,7 @@ use super::heartbeat::{Due, Heartbeat};
 use super::login::{self, Refusal};
 use super::output::Output;
 use crate::shard::metadata::Action;
-use crate::shard::{Client, Shard};
+use crate::shard::{Client, Inspection, Shard};
 use crate::transport::Transport;
 
 /// How long a refused or unintelligible client may read why before the socket is closed.
@@ -67,26 +67,33 @@ impl From<io::Error> for Ended {
 
 /// See the module's description.
 pub(super) struct Connection {
-    id: ConnectionId,
-    shard: Rc<Shard>,
-    stream: Rc<Transport>,
-    peer: SocketAddr,
-    output: Rc<Output>,
-    machine: RefCell<Machine>,
-    user: RefCell<Option<Name>>,
-    link: RefCell<Option<Rc<Link>>>,
-    channels: RefCell<FastMap<u16, Rc<Channel>>>,
+    pub(super) id: ConnectionId,
+    pub(super) shard: Rc<Shard>,
+    pub(super) stream: Rc<Transport>,
+    pub(super) peer: SocketAddr,
+    pub(super) output: Rc<Output>,
+    pub(super) machine: RefCell<Machine>,
+    pub(super) user: RefCell<Option<Name>>,
+    pub(super) link: RefCell<Option<Rc<Link>>>,
+    pub(super) channels: RefCell<FastMap<u16, Rc<Channel>>>,
     /// Used last: publishes mostly come on one channel.
-    recent: RefCell<Option<Rc<Channel>>>,
-    heartbeat: Cell<Option<Heartbeat>>,
-    received: Cell<bool>,
+    pub(super) recent: RefCell<Option<Rc<Channel>>>,
+    pub(super) heartbeat: Cell<Option<Heartbeat>>,
+    pub(super) received: Cell<bool>,
+    /// Bytes read since the start, and in how many reads.
+    pub(super) received_total: Cell<(u64, u64)>,
+    /// As sent with the login, and how it was made.
+    pub(super) client_properties: RefCell<Box<[u8]>>,
+    pub(super) mechanism: RefCell<Name>,
+    /// Milliseconds since 1970.
+    pub(super) connected_at_ms: u64,
     /// It does not read at the moment, by its own choice: silence is not the client's fault.
-    is_paused: Cell<bool>,
+    pub(super) is_paused: Cell<bool>,
     /// Set when memory or disk have become short, or suffice again.
-    alarms_changed: Flag,
+    pub(super) alarms_changed: Flag,
     /// When the socket is shut down, if the client has not closed it by then.
-    cut_off_at: Cell<Option<Instant>>,
-    has_cleaned_up: Cell<bool>,
+    pub(super) cut_off_at: Cell<Option<Instant>>,
+    pub(super) has_cleaned_up: Cell<bool>,
 }
 
 /// Serves one client until it goes.
@@ -96,6 +103,8 @@ pub(super) fn serve(stream: Transport, peer: SocketAddr, settings: Arc<Settings>
         return log::debug!("connection {peer}: {error}");
     }
     let stream = Rc::new(stream);
+    shard.read_clock();
+    shard.tally.connections_opened.add(1);
     let connection = Rc::new(Connection {
         id: shard.next_connection(),
         output: Output::new(shard.clone(), stream.clone()),
@@ -109,6 +118,10 @@ pub(super) fn serve(stream: Transport, peer: SocketAddr, settings: Arc<Settings>
         recent: RefCell::default(),
         heartbeat: Cell::new(None),
         received: Cell::new(false),
+        received_total: Cell::new((0, 0)),
+        client_properties: RefCell::default(),
+        mechanism: RefCell::new("".into()),
+        connected_at_ms: shard.now().0,
         is_paused: Cell::new(false),
         alarms_changed: Flag::new(),
         cut_off_at: Cell::new(None),
@@ -127,6 +140,7 @@ impl Drop for Listed<'_> {
     fn drop(&mut self) {
         let connection = self.0.clone();
         connection.shard.remove_client(connection.id);
+        connection.shard.tally.connections_closed.add(1);
         connection.output.abandon();
         if !connection.has_cleaned_up.get() {
             // Without memory for a stack its queues keep what it held: nobody is left to tell.
@@ -261,6 +275,8 @@ impl Connection {
             return Err(if closed { Ended::Closed } else { lost() });
         }
         self.received.set(true);
+        let (bytes, reads) = self.received_total.get();
+        self.received_total.set((bytes + count as u64, reads + 1));
         Ok(())
     }
 
@@ -358,10 +374,14 @@ impl Connection {
             Ok(user) => {
                 log::debug!("connection {}: user '{user}' authenticated", self.peer);
                 *self.user.borrow_mut() = Some(user);
+                *self.client_properties.borrow_mut() = start.client_properties.as_bytes().into();
+                *self.mechanism.borrow_mut() = start.mechanism.into();
+                self.shard.tally.logins.add(1);
                 self.reply(|machine, out| machine.accept_login(out));
                 Ok(())
             }
             Err(refusal) => {
+                self.shard.tally.failed_logins.add(1);
                 match refusal {
                     Refusal::Login(why) => {
                         log::warn!("connection {}: {} login refused: {why}", self.peer, start.mechanism);
@@ -496,6 +516,10 @@ impl Connection {
 }
 
 impl Client for Connection {
+    fn inspect(&self) -> Inspection {
+        self.inspection()
+    }
+
     fn tick(&self) {
         let now = runtime::time::now();
         if self.cut_off_at.get().is_some_and(|at| at <= now) {

@@ -15,7 +15,7 @@ use leveret_core::topology::QueueRecord;
 use leveret_core::value::Arguments;
 use leveret_runtime as runtime;
 
-use super::channel::{Channel, Consumer, Outcome, not_implemented};
+use super::channel::{Asked, Channel, Consumer, Outcome, not_implemented};
 use super::declare::{saturate, unexpected};
 use super::errors::explain;
 use super::reply_to;
@@ -49,6 +49,8 @@ impl Channel {
         let priority = self.priority(&arguments, &record)?;
         let id = self.link.shard.next_consumer();
         let consumer = Consumer::new(id, &tag, QueueAddress::of(&record), it.no_ack, &self.link);
+        let (exclusive, prefetch) = (it.exclusive, self.prefetch.get());
+        *consumer.asked.borrow_mut() = Asked { exclusive, prefetch, arguments };
         let spec = ConsumerSpec {
             id,
             no_ack: it.no_ack,
@@ -123,6 +125,7 @@ impl Channel {
                 Ok(())
             }
             Reply::Got(None) => {
+                self.tally.got_empty.add(1);
                 self.send(&basic::GetEmpty {});
                 Ok(())
             }
@@ -140,6 +143,11 @@ impl Channel {
             false => ledger.deliver(Unsettled { queue, shard, seq: delivery.seq, consumer: None }),
         };
         drop(ledger);
+        match no_ack {
+            true => self.tally.got_no_ack.add(1),
+            false => self.tally.got.add(1),
+        }
+        self.tally.redelivered.add(u64::from(delivery.redelivered));
         let message = &delivery.message;
         let method = basic::GetOk {
             delivery_tag,

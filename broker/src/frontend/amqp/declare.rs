@@ -80,6 +80,8 @@ impl Channel {
             random,
         })?;
         let Reply::Queue(record, is_new) = reply else { return Err(unexpected(&reply)) };
+        self.link.shard.tally.queues_declared.add(1);
+        self.link.shard.tally.queues_created.add(u64::from(is_new));
         *self.last_queue.borrow_mut() = Some(record.name.clone());
         if it.nowait {
             return Ok(());

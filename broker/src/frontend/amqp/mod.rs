@@ -14,6 +14,7 @@ mod declare;
 pub mod editor;
 mod errors;
 mod heartbeat;
+mod inspect;
 pub mod listener;
 mod login;
 mod output;

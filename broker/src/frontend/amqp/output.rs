@@ -51,6 +51,8 @@ pub(super) struct Output {
     broken: Cell<bool>,
     /// Something was sent since the heartbeat last looked.
     sent: Cell<bool>,
+    /// Bytes that the socket has taken, and in how many writes.
+    total: Cell<(u64, u64)>,
     /// Set while the backlog is small enough to read on.
     has_room: Event,
     /// Clear while `draining`.
@@ -76,6 +78,7 @@ impl Output {
                 draining: Cell::new(false),
                 broken: Cell::new(false),
                 sent: Cell::new(false),
+                total: Cell::new((0, 0)),
                 has_room,
                 drained: Event::new(),
                 consumers: RefCell::default(),
@@ -132,6 +135,8 @@ impl Output {
                 Ok(count) => {
                     self.written.set(self.written.get() + count);
                     self.sent.set(true);
+                    let (bytes, writes) = self.total.get();
+                    self.total.set((bytes + count as u64, writes + 1));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.note_progress(self.written.get() > before);
@@ -209,8 +214,13 @@ impl Output {
         self.drained.set();
     }
 
+    /// Bytes that the socket has taken since the start, and in how many writes.
+    pub(super) fn total(&self) -> (u64, u64) {
+        self.total.get()
+    }
+
     /// Bytes that the socket has not taken.
-    fn backlog(&self) -> usize {
+    pub(super) fn backlog(&self) -> usize {
         self.buffer.borrow().len() - self.written.get()
     }
 

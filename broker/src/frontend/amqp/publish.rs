@@ -110,6 +110,7 @@ impl Channel {
             return;
         }
         let destinations = &scratch.destinations;
+        self.count_publish(publish, destinations.len() as u64, !scratch.aside.delayed.is_empty());
         if destinations.is_empty() && publish.mandatory && scratch.aside.delayed.is_empty() {
             self.send_back(publish, reading); // "Return is sent before the confirm of the same message"
         }
@@ -126,6 +127,26 @@ impl Channel {
             self.give(*destination, message.clone(), number);
         }
         self.give(*last, message, number);
+    }
+
+    #[inline]
+    fn count_publish(&self, publish: &Publish<'_>, queues: u64, is_delayed: bool) {
+        self.tally.published.add(1);
+        let tally = &self.link.shard.tally;
+        tally.note_size(publish.body.len() as u64);
+        if queues == 0 && !is_delayed {
+            let unroutable = if publish.mandatory { &self.tally.returned } else { &self.tally.dropped };
+            unroutable.add(1);
+        }
+        match &*self.exchange_tally.borrow() {
+            Some((name, exchange)) if **name == *publish.exchange && !exchange.is_gone() => {
+                return exchange.add(queues);
+            }
+            _ => {}
+        }
+        let exchange = tally.exchange(self.link.vhost, &publish.exchange);
+        exchange.add(queues);
+        *self.exchange_tally.borrow_mut() = Some((Box::from(&*publish.exchange), exchange));
     }
 
     /// Takes the next number of a confirming channel; the publish waits for so many queues.

@@ -68,6 +68,9 @@ impl Channel {
         }
         let mut settled = self.settled.take();
         let found = self.ledger.borrow_mut().settle(tag, multiple, &mut settled);
+        if let Fate::Ack = fate {
+            self.tally.acked.add(settled.len() as u64);
+        }
         self.send_to_queues(&mut settled, fate);
         self.settled.replace(settled);
         found.map_err(|error| -> ProtocolError { explain(&error) })
@@ -75,6 +78,7 @@ impl Channel {
 
     /// Settles one delivery of a committed transaction.
     pub(super) fn settle_one(&self, delivery: Unsettled, fate: Fate) {
+        self.tally.acked.add(u64::from(matches!(fate, Fate::Ack)));
         let queue = QueueAddress { shard: delivery.shard, queue: delivery.queue };
         self.link.shard.command(queue, command(fate, Seqs::One(delivery.seq)));
     }
