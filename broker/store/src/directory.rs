@@ -48,10 +48,6 @@ impl Directory {
         fs::lock(self.root.join("LOCK")).map_err(|source| Error::Locked { source })
     }
 
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
-
     pub(crate) fn logs(&self) -> PathBuf {
         self.root.join("log")
     }

@@ -248,10 +248,6 @@ impl Index {
         self.logs.insert(log, LogUse::default());
     }
 
-    pub(crate) fn log(&self, log: LogId) -> Option<&LogUse> {
-        self.logs.get(&log)
-    }
-
     /// Queues that have, or had, entries in a log file; ascending.
     pub(crate) fn queues_in(&self, log: LogId) -> impl Iterator<Item = (QueueKey, &Queue)> {
         let keys = self.logs.get(&log).into_iter().flat_map(|usage| &usage.queues);

@@ -107,10 +107,6 @@ impl Lane {
         self.entry_bytes + self.runs.iter().map(Run::live_bytes).sum::<u64>()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.live_entries == 0 && self.runs.is_empty()
-    }
-
     /// Whether a message is live.
     pub(crate) fn contains(&self, seq: Seq) -> bool {
         if let Ok(at) = self.entries.binary_search_by_key(&seq, |entry| entry.seq) {

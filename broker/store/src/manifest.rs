@@ -59,6 +59,7 @@ pub(crate) enum Refused {
 
 /// The manifest's bytes.
 pub(crate) fn encode(state: &LogState, index: &Index) -> Vec<u8> {
+    let segments: Vec<_> = index.segments().iter().filter(|(_, usage)| usage.live > 0).collect();
     let queues: Vec<_> = index.queues().into_iter().filter(|(_, queue)| is_kept(queue)).collect();
     let mut bytes = Vec::new();
     bytes.put_u32(MAGIC);
@@ -71,12 +72,12 @@ pub(crate) fn encode(state: &LogState, index: &Index) -> Vec<u8> {
     bytes.put_u32(state.previous);
     bytes.put_u32(state.log_size);
     bytes.put_u32(count32(state.logs.len()));
-    bytes.put_u32(count32(index.segments().len()));
+    bytes.put_u32(count32(segments.len()));
     bytes.put_u64(queues.len() as u64);
     bytes.put_u64(0);
     debug_assert_eq!(bytes.len(), HEADER_SIZE);
     state.logs.iter().for_each(|log| bytes.put_u16(log.0));
-    for (id, segment) in index.segments() {
+    for (id, segment) in segments {
         bytes.put_u64(id.0);
         bytes.put_u64(segment.size);
         bytes.put_u32(segment.count);
@@ -139,9 +140,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(LogState, Index), Refused> {
     }
     match (version, features) {
         (Some(VERSION), Some(FEATURES)) => decode_body(Cursor(body)).ok_or(Refused::Damaged),
-        (version, features) => {
-            Err(Refused::Unknown { version: version.unwrap_or(0), features: features.unwrap_or(0) })
-        }
+        (version, features) => Err(Refused::Unknown { version: version.unwrap_or(0), features: features.unwrap_or(0) }),
     }
 }
 

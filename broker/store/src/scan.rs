@@ -180,12 +180,7 @@ fn check_end<B: LogBytes>(logs: &BTreeMap<LogId, B>, start: Start, end: &End) ->
 }
 
 /// Whether a sound head that `is_meant` lies anywhere from `offset` on.
-fn has_head<B: LogBytes>(
-    bytes: &B,
-    offset: u64,
-    store: u64,
-    is_meant: impl Fn(&Chain) -> bool,
-) -> Result<bool, Error> {
+fn has_head<B: LogBytes>(bytes: &B, offset: u64, store: u64, is_meant: impl Fn(&Chain) -> bool) -> Result<bool, Error> {
     let mut at = offset;
     loop {
         let piece = bytes.read(at, SEARCH_SIZE)?;
@@ -299,9 +294,10 @@ mod tests {
                 let kept: Vec<_> = log.places.iter().filter(|place| place.0 < seq).collect();
                 let file = kept.last().expect("there is one before").1;
                 let start = kept.iter().rev().take_while(|place| place.1 == file).last().expect("itself").0;
-                let previous = kept.iter().find(|place| place.0 + 1 == start).map_or(0, |place| {
-                    group::decode_head(&log.files[place.1][place.2..]).map_or(0, |head| head.crc)
-                });
+                let previous = kept
+                    .iter()
+                    .find(|place| place.0 + 1 == start)
+                    .map_or(0, |place| group::decode_head(&log.files[place.1][place.2..]).map_or(0, |head| head.crc));
                 if kept.iter().any(|place| place.0 + 1 == start) && previous == 0 {
                     continue;
                 }
@@ -336,7 +332,7 @@ mod tests {
     fn a_harmed_group_before_the_last_is_damage() {
         let mut log = Written::new(3);
         log.write(12);
-        for (seq, file, offset, size) in log.places[..11].to_vec() {
+        for (seq, file, offset, size) in log.places[..11].iter().copied() {
             for at in [0, 5, 30, 61, 64, 80, size / 2, size - 1] {
                 let mut harmed = Written { files: log.files.clone(), places: Vec::new(), ..log };
                 harmed.files[file][offset + at] ^= 0x10;

@@ -99,11 +99,11 @@ pub(crate) fn decode_header(bytes: &[u8]) -> Option<(u64, SegmentId)> {
 }
 
 impl SegmentIndex {
-    /// Adds a message behind the last one; a queue's lane must come in one piece.
-    pub(crate) fn push(&mut self, queue: QueueKey, entry: SegmentEntry) {
+    /// Adds a message behind the last one: to the last run if it is of the same lane, unless a new one is asked for.
+    pub(crate) fn push(&mut self, queue: QueueKey, entry: SegmentEntry, new_run: bool) {
         let (lane, start) = (entry.seq.lane(), self.entries.len() as u32);
         match self.runs.last_mut() {
-            Some(run) if run.queue == queue && run.lane == lane => {
+            Some(run) if run.queue == queue && run.lane == lane && !new_run => {
                 run.count += 1;
                 run.bytes += u64::from(entry.body.size);
             }
@@ -232,10 +232,10 @@ mod tests {
 
     fn sample() -> SegmentIndex {
         let mut index = SegmentIndex::default();
-        index.push(QueueKey(1), entry(4, 64, 10));
-        index.push(QueueKey(1), entry(6, 74, 10));
-        index.push(QueueKey(1), entry(1 << 56, 84, 6));
-        index.push(QueueKey(2), entry(4, 64, 10));
+        index.push(QueueKey(1), entry(4, 64, 10), false);
+        index.push(QueueKey(1), entry(6, 74, 10), false);
+        index.push(QueueKey(1), entry(1 << 56, 84, 6), false);
+        index.push(QueueKey(2), entry(4, 64, 10), false);
         index
     }
 
@@ -247,7 +247,8 @@ mod tests {
     #[test]
     fn an_index_comes_back() {
         let index = sample();
-        let runs: Vec<_> = index.runs.iter().map(|run| (run.queue.0, run.lane, run.start, run.count, run.bytes)).collect();
+        let runs: Vec<_> =
+            index.runs.iter().map(|run| (run.queue.0, run.lane, run.start, run.count, run.bytes)).collect();
         assert_eq!(runs, [(1, 0, 0, 2, 20), (1, 1, 2, 1, 6), (2, 0, 3, 1, 10)]);
         let (bytes, trailer) = index.encode(SegmentId(9), 90);
         assert_eq!(trailer.file_size(), 90 + bytes.len() as u64);

@@ -1,0 +1,236 @@
+//! The committer: the one thread that writes the log.
+//!
+//! It takes the batches that have come from all shards, writes them as one group, syncs, and moves the writers' positions
+//! on. What comes meanwhile is the next group: there is no timer, a lone batch is durable after one sync, and under load
+//! groups grow to what one write should carry.
+//!
+//! When a file is full it goes on in a spare one, which the keeper gives it. Without one it waits, and so do confirms: that
+//! is how a disk that cannot empty the log as fast as it fills slows the publishers down.
+//!
+//! A failed write or sync is the end. After one the kernel may have dropped what it could not write and say of the next
+//! sync that all is well, so nothing is tried again.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use leveret_runtime::fs::File;
+use leveret_runtime::lane::{Lane, Reply};
+
+use crate::batch::Batch;
+use crate::directory::Directory;
+use crate::error::Error;
+use crate::group::{self, ALIGNMENT, BATCHES_MAX, Chain, HEAD_SIZE, LINE_SIZE};
+use crate::ids::{GroupSeq, LogId};
+use crate::keeper::{Committed, Keep};
+use crate::options::Confirm;
+use crate::shared::{Shared, WriterState};
+use crate::stats::add;
+
+const ZEROS: [u8; ALIGNMENT] = [0; ALIGNMENT];
+
+/// A job of the committer.
+pub(crate) enum Commit {
+    Batch(Batch, Arc<WriterState>),
+    /// A log file that nothing needs any more.
+    Spare(LogId, File),
+    /// The last job: what came before is written, then the keeper closes.
+    Close(Option<Reply<Result<(), Error>>>),
+}
+
+/// See the module's description.
+pub(crate) struct Committer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) directory: Directory,
+    pub(crate) keeper: Option<Lane<Keep>>,
+    pub(crate) store: u64,
+    /// Where the next group goes.
+    pub(crate) next: GroupSeq,
+    pub(crate) previous: u32,
+    pub(crate) current: Option<Current>,
+    pub(crate) spares: VecDeque<(LogId, File)>,
+    pub(crate) log_size: u64,
+    /// State of the generator of incarnations.
+    pub(crate) incarnations: u64,
+}
+
+/// The file that is written.
+pub(crate) struct Current {
+    pub(crate) log: LogId,
+    pub(crate) file: File,
+    pub(crate) offset: u64,
+    pub(crate) incarnation: u64,
+}
+
+impl Committer {
+    /// The work function of its lane: writes one group, if there is something to write and room for it.
+    pub(crate) fn work(&mut self, jobs: &mut VecDeque<Commit>) {
+        self.take_spares(jobs);
+        if self.shared.has_failed() || self.keeper.is_none() {
+            refuse(jobs);
+            return;
+        }
+        if matches!(jobs.front(), Some(Commit::Close(_))) {
+            self.close(jobs);
+            return;
+        }
+        let Some(room) = self.room_for(jobs.front()) else { return };
+        let (batches, writers) = take_group(jobs, self.shared.options.group_size.min(room));
+        if batches.is_empty() {
+            return;
+        }
+        if let Err(error) = self.commit(batches, &writers) {
+            self.shared.fail(&error);
+            writers.iter().for_each(|(writer, _)| writer.durable.end());
+            if let Some(keeper) = &self.keeper {
+                let _ = keeper.send(Keep::Failed); // gone: it needs no telling
+            }
+            refuse(jobs);
+        }
+    }
+
+    fn take_spares(&mut self, jobs: &mut VecDeque<Commit>) {
+        if !jobs.iter().any(|job| matches!(job, Commit::Spare(..))) {
+            return;
+        }
+        let others = std::mem::take(jobs);
+        for job in others {
+            match job {
+                Commit::Spare(log, file) => self.spares.push_back((log, file)),
+                other => jobs.push_back(other),
+            }
+        }
+    }
+
+    /// Bytes for a group that begins with this job, in this file or the next; `None` when there is no next yet.
+    fn room_for(&mut self, job: Option<&Commit>) -> Option<usize> {
+        let Some(Commit::Batch(first, _)) = job else { return Some(0) };
+        let needed = group::padded(HEAD_SIZE + LINE_SIZE + first.size());
+        let room = |current: &Current| self.log_size.saturating_sub(current.offset);
+        let mut room = self.current.as_ref().map_or(0, room);
+        if room < needed as u64 {
+            self.rotate()?;
+            room = self.log_size;
+        }
+        usize::try_from(room).ok()
+    }
+
+    fn rotate(&mut self) -> Option<()> {
+        let (log, file) = self.spares.pop_front()?;
+        let keeper = self.keeper.as_ref()?;
+        let began = Keep::Began { log, file: file.clone(), first: self.next, previous: self.previous };
+        let _ = keeper.send(began); // gone: the store is closing
+        self.incarnations = self.incarnations.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.current = Some(Current { log, file, offset: 0, incarnation: mix(self.incarnations) });
+        Some(())
+    }
+
+    fn commit(&mut self, batches: Vec<Batch>, writers: &[(Arc<WriterState>, u64)]) -> Result<(), Error> {
+        let Some(current) = &mut self.current else { return Err(Error::Closed) };
+        let chain =
+            Chain { store: self.store, incarnation: current.incarnation, seq: self.next, previous: self.previous };
+        let size = group::size_of(&batches);
+        let (head, crc) = group::encode_head(chain, &batches);
+        let path = || self.directory.log(current.log);
+        write(&current.file, current.offset, &head, &batches, size).map_err(|e| Error::io("write", &path(), e))?;
+        let offset = current.offset;
+        current.offset += group::padded(size) as u64;
+        let (file, log) = (current.file.clone(), current.log);
+        self.count(&batches, group::padded(size));
+        let committed = Committed::new(log, offset, self.next, batches);
+        (self.next, self.previous) = (self.next.next(), crc);
+        let path = self.directory.log(log);
+        let sync = || file.sync_data().map_err(|e| Error::io("sync", &path, e));
+        let seq = committed.seq;
+        match self.shared.options.confirm {
+            Confirm::Synced => {
+                sync()?;
+                self.publish(committed, writers);
+            }
+            Confirm::Written => {
+                self.publish(committed, writers);
+                sync()?;
+            }
+        }
+        self.tell(Keep::Synced(seq));
+        Ok(())
+    }
+
+    /// The keeper learns of the group before any shard does: whoever asks it to read after seeing the position finds all.
+    fn publish(&self, committed: Committed, writers: &[(Arc<WriterState>, u64)]) {
+        let positions = committed.positions.clone();
+        self.tell(Keep::Committed(committed));
+        for ((writer, size), position) in writers.iter().zip(positions) {
+            writer.in_flight.fetch_sub(*size, Ordering::Relaxed);
+            writer.durable.advance(position.0);
+        }
+    }
+
+    fn tell(&self, message: Keep) {
+        if let Some(keeper) = &self.keeper {
+            let _ = keeper.send(message); // gone only when the runtime ends
+        }
+    }
+
+    fn count(&self, batches: &[Batch], size: usize) {
+        let counters = &self.shared.counters;
+        add(&counters.groups, 1);
+        add(&counters.batches, batches.len() as u64);
+        add(&counters.records, batches.iter().map(|batch| u64::from(batch.record_count)).sum());
+        add(&counters.log_bytes, size as u64);
+    }
+
+    fn close(&mut self, jobs: &mut VecDeque<Commit>) {
+        let Some(Commit::Close(reply)) = jobs.pop_front() else { return };
+        self.tell(Keep::Close(reply));
+        self.keeper = None;
+        refuse(jobs);
+    }
+}
+
+/// Batches from the front, as many as `limit` bytes of a group allow, and at least one; with their writers and sizes.
+fn take_group(jobs: &mut VecDeque<Commit>, limit: usize) -> (Vec<Batch>, Vec<(Arc<WriterState>, u64)>) {
+    let (mut batches, mut writers) = (Vec::new(), Vec::new());
+    let mut size = HEAD_SIZE;
+    while let Some(Commit::Batch(next, _)) = jobs.front() {
+        size += LINE_SIZE + next.size();
+        let full = batches.len() == BATCHES_MAX || group::padded(size) > limit;
+        if full && !batches.is_empty() {
+            break;
+        }
+        if let Some(Commit::Batch(batch, writer)) = jobs.pop_front() {
+            writers.push((writer, batch.size() as u64));
+            batches.push(batch);
+        }
+    }
+    (batches, writers)
+}
+
+fn refuse(jobs: &mut VecDeque<Commit>) {
+    for job in jobs.drain(..) {
+        match job {
+            Commit::Batch(_, writer) => writer.durable.end(),
+            Commit::Close(Some(reply)) => reply.send(Err(Error::Closed)),
+            Commit::Close(None) | Commit::Spare(..) => {}
+        }
+    }
+}
+
+fn write(file: &File, offset: u64, head: &[u8], batches: &[Batch], size: usize) -> std::io::Result<()> {
+    let mut slices = Vec::with_capacity(batches.len() * 2 + 2);
+    slices.push(IoSlice::new(head));
+    slices.extend(batches.iter().map(|batch| IoSlice::new(&batch.records)));
+    slices.extend(batches.iter().map(|batch| IoSlice::new(&batch.bodies)));
+    let padding = ZEROS.get(..group::padded(size) - size).unwrap_or_default();
+    slices.push(IoSlice::new(padding));
+    slices.retain(|slice| !slice.is_empty());
+    file.write_all_vectored_at(&mut slices, offset)
+}
+
+/// The finalizer of splitmix64: neighbours in, no likeness out.
+fn mix(state: u64) -> u64 {
+    let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^ (state >> 31)
+}

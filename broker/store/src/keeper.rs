@@ -1,0 +1,513 @@
+//! The keeper: the thread that has the index, and so knows what can go.
+//!
+//! It applies each group after the committer has made it durable, and does what nobody waits for, in small steps between:
+//! empties the oldest log file when files run short, deletes segments in which nothing is live, copies together those in
+//! which little is, and answers where messages lie.
+//!
+//! ```text
+//!   segments written, synced -> names synced -> manifest replaced -> log file given back, old segments removed
+//! ```
+//!
+//! Whatever the moment of a crash, the manifest in force names only what is there, and everything that it needs is.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use leveret_runtime::fs::File;
+use leveret_runtime::lane::{Lane, Reply};
+
+use crate::batch::Batch;
+use crate::committer::Commit;
+use crate::copy::{Copy, Item, Output, Source};
+use crate::directory::Directory;
+use crate::error::{Error, Flaw};
+use crate::group::{HEAD_SIZE, LINE_SIZE};
+use crate::ids::{GroupSeq, LogId, Position, QueueKey, SegmentId};
+use crate::index::Index;
+use crate::lane::Run;
+use crate::manifest::{self, LogState};
+use crate::plan::{self, Plan, ReadRequest};
+use crate::segment::SegmentEntry;
+use crate::segments::Segments;
+use crate::shared::Shared;
+use crate::stats::{add, set};
+
+/// Segments without a live message that are kept until something else needs a manifest.
+const DEAD_SEGMENTS_MAX: usize = 4;
+/// Segments that are copied together in one go.
+const COMPACT_MAX: usize = 32;
+/// Segments smaller than this part of the size they should have are small.
+const SMALL: u64 = 16;
+/// As many small ones are copied together.
+const SMALL_MAX: usize = 16;
+
+/// A job of the keeper.
+pub(crate) enum Keep {
+    /// The first job: the ends of the lanes.
+    Link(Lane<Keep>, Lane<Commit>),
+    /// The committer goes on in this file, with this group.
+    Began { log: LogId, file: File, first: GroupSeq, previous: u32 },
+    /// A group is durable, in the sense of the option.
+    Committed(Committed),
+    /// The group is synced, and all before it.
+    Synced(GroupSeq),
+    /// Where do messages lie?
+    Read(ReadRequest, Reply<Result<Plan, Error>>),
+    /// Go on with what is under way.
+    Step,
+    /// Some time has passed: try again what there was no room for.
+    Tick,
+    /// The last job.
+    Close(Option<Reply<Result<(), Error>>>),
+    /// The committer has failed.
+    Failed,
+}
+
+/// A group as it was written, without the bodies.
+pub(crate) struct Committed {
+    pub(crate) log: LogId,
+    pub(crate) seq: GroupSeq,
+    /// Records, and where in the file their bodies begin.
+    pub(crate) parts: Vec<(Vec<u8>, u32)>,
+    /// Of the batches.
+    pub(crate) positions: Vec<Position>,
+}
+
+impl Committed {
+    pub(crate) fn new(log: LogId, offset: u64, seq: GroupSeq, batches: Vec<Batch>) -> Committed {
+        let head = HEAD_SIZE + batches.len() * LINE_SIZE;
+        let mut at = offset + (head + batches.iter().map(|batch| batch.records.len()).sum::<usize>()) as u64;
+        let positions = batches.iter().map(|batch| batch.position).collect();
+        let parts = batches.into_iter().map(|batch| {
+            let bodies_at = u32::try_from(at).expect("a log file is smaller than 4 GiB");
+            at += batch.bodies.len() as u64;
+            (batch.records, bodies_at)
+        });
+        Committed { log, seq, parts: parts.collect(), positions }
+    }
+}
+
+/// A log file in use.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    pub(crate) log: LogId,
+    pub(crate) file: File,
+    pub(crate) first: GroupSeq,
+    /// The checksum of the group before the first.
+    pub(crate) previous: u32,
+}
+
+/// What is under way.
+enum Work {
+    Nothing,
+    /// Empties the oldest log file.
+    Flush(Box<Copy>),
+    /// Copies segments together.
+    Compact(Box<Copy>, Vec<SegmentId>, Vec<(QueueKey, u8, SegmentId, u32)>),
+}
+
+/// See the module's description.
+pub(crate) struct Keeper {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) directory: Directory,
+    pub(crate) lock: Option<File>,
+    pub(crate) state: LogState,
+    pub(crate) index: Index,
+    /// In use, the oldest first; the last one is being written.
+    pub(crate) logs: VecDeque<LogFile>,
+    /// Emptied, and to be given back when the manifest says so.
+    retired: Vec<LogFile>,
+    pub(crate) segments: Segments,
+    work: Work,
+    /// Said of the last manifest that could not be written; it is due again.
+    manifest_due: bool,
+    /// There was no room: see [`Keeper::stall`].
+    stalled: bool,
+    /// The last group applied, and the last one synced.
+    applied: GroupSeq,
+    synced: GroupSeq,
+    /// To write jobs for itself and for the committer; none once it is closing.
+    links: Option<(Lane<Keep>, Lane<Commit>)>,
+    /// A step is queued.
+    stepping: bool,
+    stopped: bool,
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        directory: Directory,
+        lock: Option<File>,
+        state: LogState,
+        index: Index,
+        logs: VecDeque<LogFile>,
+        applied: GroupSeq,
+    ) -> Keeper {
+        Keeper {
+            segments: Segments::new(directory.clone(), state.store),
+            shared,
+            directory,
+            lock,
+            state,
+            index,
+            logs,
+            retired: Vec::new(),
+            work: Work::Nothing,
+            manifest_due: false,
+            stalled: false,
+            applied,
+            synced: applied,
+            links: None,
+            stepping: false,
+            stopped: false,
+        }
+    }
+
+    /// The work function of its lane.
+    pub(crate) fn work(&mut self, jobs: &mut VecDeque<Keep>) {
+        for job in jobs.drain(..) {
+            if self.stopped {
+                refuse(job);
+                continue;
+            }
+            if let Err(error) = self.take(job) {
+                self.fail(&error);
+            }
+        }
+        if !self.stopped {
+            self.look_for_work();
+            self.keep_stepping();
+        }
+    }
+
+    fn take(&mut self, job: Keep) -> Result<(), Error> {
+        match job {
+            Keep::Link(keeper, committer) => self.links = Some((keeper, committer)),
+            Keep::Began { log, file, first, previous } => {
+                self.index.begin_log(log);
+                self.logs.push_back(LogFile { log, file, first, previous });
+            }
+            Keep::Committed(committed) => self.apply(&committed)?,
+            Keep::Synced(seq) => {
+                self.synced = seq;
+                self.write_manifest_if_due()?;
+            }
+            Keep::Read(request, reply) => reply.send(self.plan(&request)),
+            Keep::Step => {
+                self.stepping = false;
+                self.step()?;
+            }
+            Keep::Tick => self.tick()?,
+            Keep::Close(reply) => self.close(reply)?,
+            Keep::Failed => self.stop(),
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, committed: &Committed) -> Result<(), Error> {
+        for (records, bodies_at) in &committed.parts {
+            self.index.apply(committed.log, *bodies_at, records).map_err(|contradiction| {
+                Error::damaged(&self.directory.log(committed.log), 0, Flaw::Contradiction(contradiction))
+            })?;
+        }
+        self.applied = committed.seq;
+        Ok(())
+    }
+
+    fn plan(&mut self, request: &ReadRequest) -> Result<Plan, Error> {
+        plan::plan(request, &self.index, &self.logs, &mut self.segments, &self.directory)
+    }
+
+    // ---- work in the background
+
+    fn look_for_work(&mut self) {
+        if !matches!(self.work, Work::Nothing) || self.manifest_due || self.stalled {
+            return;
+        }
+        if self.needs_flush() {
+            self.begin_flush();
+        } else if self.index.dead_segments().nth(DEAD_SEGMENTS_MAX).is_some() {
+            self.manifest_due = true; // written when what comes next is synced, or at the next tick
+        } else if let Some(victims) = self.victims() {
+            self.begin_compaction(victims);
+        }
+    }
+
+    /// Whether the committer has fewer than two spare log files, and one can be emptied.
+    fn needs_flush(&self) -> bool {
+        let free = self.state.logs.len().saturating_sub(self.logs.len() + self.retired.len());
+        free < 2 && self.logs.len() > 1
+    }
+
+    fn begin_flush(&mut self) {
+        let Some(oldest) = self.logs.front() else { return };
+        let mut items = VecDeque::new();
+        for (queue, state) in self.index.queues_in(oldest.log) {
+            for entry in state.lanes().flat_map(|(_, lane)| lane.entries_of(oldest.log)) {
+                let entry = SegmentEntry { seq: entry.seq, attributes: entry.attributes, body: entry.body };
+                items.push_back(Item { queue, source: 0, part: 0, entry });
+            }
+        }
+        let source = Source { file: oldest.file.clone(), path: self.directory.log(oldest.log) };
+        let size = self.shared.options.segment_size;
+        self.work = Work::Flush(Box::new(Copy::new(items, vec![source], size, self.state.store)));
+    }
+
+    /// Segments that are worth copying together; see [`worth_copying`].
+    fn victims(&self) -> Option<Vec<SegmentId>> {
+        let full = u64::from(self.shared.options.segment_size);
+        let (mut holed, mut small) = (Vec::new(), Vec::new());
+        let mut dead_bytes = 0;
+        for (id, usage) in self.index.segments() {
+            let dead = usage.size * (u64::from(usage.count) - usage.live.min(u64::from(usage.count)))
+                / u64::from(usage.count.max(1));
+            if usage.live == 0 {
+                continue;
+            }
+            if usage.live * 8 < u64::from(usage.count)
+                || (usage.live * 2 < u64::from(usage.count) && self.is_holed(*id))
+            {
+                dead_bytes += dead;
+                holed.push(*id);
+            } else if usage.size < full / SMALL {
+                small.push(*id);
+            }
+        }
+        if dead_bytes >= full {
+            holed.truncate(COMPACT_MAX);
+            return Some(holed);
+        }
+        if small.len() >= SMALL_MAX {
+            small.truncate(COMPACT_MAX);
+            return Some(small);
+        }
+        None
+    }
+
+    /// Whether what is settled of a segment lies between what is not. A queue that is being drained is not holed: the rest of
+    /// its segment will go by itself.
+    fn is_holed(&self, segment: SegmentId) -> bool {
+        let queues = self.index.queues();
+        let mut runs = queues.iter().flat_map(|(_, queue)| queue.lanes()).flat_map(|(_, lane)| &lane.runs);
+        runs.any(|run| run.segment == segment && !run.live.contains(run.last))
+    }
+
+    fn begin_compaction(&mut self, victims: Vec<SegmentId>) {
+        match self.compaction(&victims) {
+            Ok((copy, parts)) => self.work = Work::Compact(Box::new(copy), victims, parts),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "said at `Work::Compact`")]
+    fn compaction(&mut self, victims: &[SegmentId]) -> Result<(Copy, Vec<(QueueKey, u8, SegmentId, u32)>), Error> {
+        let (mut sources, mut parts, mut items) = (Vec::new(), Vec::new(), Vec::new());
+        let mut source_of = BTreeMap::new();
+        for id in victims {
+            source_of.insert(*id, sources.len() as u32);
+            sources.push(Source { file: self.segments.file(*id)?, path: self.directory.segment(*id) });
+        }
+        for (queue, state) in self.index.queues() {
+            for (number, lane) in state.lanes() {
+                for run in &lane.runs {
+                    let Some(&source) = source_of.get(&run.segment) else { continue };
+                    let part = parts.len() as u32;
+                    parts.push((queue, number, run.segment, run.start));
+                    let index = self.segments.index(run.segment)?;
+                    let entries = index.entries_of(run.start, run.count).iter();
+                    let live = entries.filter(|entry| run.live.contains(entry.seq));
+                    items.extend(live.map(|entry| Item { queue, source, part, entry: *entry }));
+                }
+            }
+        }
+        let size = self.shared.options.segment_size;
+        Ok((Copy::new(items.into(), sources, size, self.state.store), parts))
+    }
+
+    fn keep_stepping(&mut self) {
+        let has_work = !matches!(self.work, Work::Nothing) && !self.stalled;
+        if has_work
+            && !self.stepping
+            && let Some((keeper, _)) = &self.links
+        {
+            self.stepping = keeper.send(Keep::Step).is_ok();
+        }
+    }
+
+    fn step(&mut self) -> Result<(), Error> {
+        let copy = match &mut self.work {
+            Work::Nothing => return Ok(()),
+            Work::Flush(copy) | Work::Compact(copy, ..) => copy,
+        };
+        match copy.step(&self.directory, &mut self.state.next_segment) {
+            Ok(false) => Ok(()),
+            Ok(true) => self.install(),
+            Err(error) if error.is_full() => {
+                self.stall(&error);
+                self.abandon()
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn abandon(&mut self) -> Result<(), Error> {
+        match std::mem::replace(&mut self.work, Work::Nothing) {
+            Work::Nothing => Ok(()),
+            Work::Flush(copy) | Work::Compact(copy, ..) => copy.abandon(&self.directory),
+        }
+    }
+
+    /// The copies are complete: from here on they are what counts.
+    fn install(&mut self) -> Result<(), Error> {
+        match std::mem::replace(&mut self.work, Work::Nothing) {
+            Work::Nothing => return Ok(()),
+            Work::Flush(copy) => {
+                let outputs = copy.into_outputs();
+                self.add_segments(&outputs)?;
+                let mut runs = BTreeMap::<(QueueKey, u8), Vec<Run>>::new();
+                for (queue, lane, run) in outputs.iter().flat_map(|output| output.index.index_runs(output.id)) {
+                    runs.entry((queue, lane)).or_default().push(run);
+                }
+                if let Some(oldest) = self.logs.pop_front() {
+                    self.index.flush(oldest.log, runs);
+                    self.retired.push(oldest);
+                }
+            }
+            Work::Compact(copy, victims, parts) => {
+                let outputs = copy.into_outputs();
+                self.add_segments(&outputs)?;
+                self.replace(&outputs, &victims, &parts);
+                add(&self.shared.counters.compactions, 1);
+            }
+        }
+        self.manifest_due = true;
+        self.write_manifest_if_due()
+    }
+
+    fn add_segments(&mut self, outputs: &[Output]) -> Result<(), Error> {
+        for output in outputs {
+            self.index.add_segment(output.id, output.usage);
+            add(&self.shared.counters.segment_bytes, output.usage.size);
+        }
+        match outputs.is_empty() {
+            true => Ok(()),
+            false => self.directory.sync(&self.directory.segments()),
+        }
+    }
+
+    fn replace(&mut self, outputs: &[Output], victims: &[SegmentId], parts: &[(QueueKey, u8, SegmentId, u32)]) {
+        let mut copies = BTreeMap::<SegmentId, BTreeMap<(QueueKey, u8, u32), Vec<Run>>>::new();
+        for output in outputs {
+            for ((queue, lane, run), part) in output.index.index_runs(output.id).zip(&output.parts) {
+                let Some((_, _, old, start)) = parts.get(*part as usize) else { continue };
+                copies.entry(*old).or_default().entry((queue, lane, *start)).or_default().push(run);
+            }
+        }
+        for victim in victims {
+            self.index.replace(*victim, copies.remove(victim).unwrap_or_default());
+        }
+    }
+
+    /// Replaces the manifest, and then lets go of what the old one needed. Only of what is synced: while a group is written
+    /// and not synced, it waits.
+    fn write_manifest_if_due(&mut self) -> Result<(), Error> {
+        if !self.manifest_due || self.applied != self.synced {
+            return Ok(());
+        }
+        if let Some(oldest) = self.logs.front() {
+            (self.state.replay_from, self.state.previous) = (oldest.first, oldest.previous);
+        }
+        self.state.known_end = self.applied.next();
+        let bytes = manifest::encode(&self.state, &self.index);
+        match self.directory.write_manifest(&bytes) {
+            Ok(()) => {}
+            Err(error) if error.is_full() => {
+                self.stall(&error);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        self.manifest_due = false;
+        add(&self.shared.counters.manifests, 1);
+        add(&self.shared.counters.manifest_bytes, bytes.len() as u64);
+        self.let_go()?;
+        self.shared.set_blocked(None);
+        self.count();
+        Ok(())
+    }
+
+    fn let_go(&mut self) -> Result<(), Error> {
+        for id in self.index.take_dead_segments() {
+            self.segments.forget(id);
+            self.directory.remove(&self.directory.segment(id))?;
+        }
+        for retired in self.retired.drain(..) {
+            add(&self.shared.counters.log_files_emptied, 1);
+            if let Some((_, committer)) = &self.links {
+                let _ = committer.send(Commit::Spare(retired.log, retired.file)); // gone: the runtime ends
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self) {
+        let counters = &self.shared.counters;
+        set(&counters.segments, self.index.segments().len() as u64);
+        set(&counters.segment_bytes_held, self.index.segments().values().map(|usage| usage.size).sum());
+        set(&counters.log_bytes_held, self.state.logs.len() as u64 * u64::from(self.state.log_size));
+    }
+
+    // ---- the rest
+
+    /// There may be room again; dead segments that nothing else has removed go.
+    fn tick(&mut self) -> Result<(), Error> {
+        self.stalled = false;
+        self.manifest_due |= self.index.dead_segments().next().is_some();
+        self.write_manifest_if_due()?;
+        if !self.manifest_due && !self.needs_flush() {
+            self.shared.set_blocked(None);
+        }
+        Ok(())
+    }
+
+    /// No room: nothing more is tried before the next tick.
+    fn stall(&mut self, error: &Error) {
+        self.stalled = true;
+        self.shared.set_blocked(Some(error));
+    }
+
+    fn close(&mut self, reply: Option<Reply<Result<(), Error>>>) -> Result<(), Error> {
+        let outcome = self.abandon().and_then(|()| {
+            self.manifest_due = true;
+            self.write_manifest_if_due()
+        });
+        self.stop();
+        match reply {
+            Some(reply) => {
+                reply.send(outcome);
+                Ok(())
+            }
+            None => outcome,
+        }
+    }
+
+    fn fail(&mut self, error: &Error) {
+        self.shared.fail(error);
+        self.stop();
+    }
+
+    /// Does nothing any more, and gives back the directory.
+    fn stop(&mut self) {
+        self.stopped = true;
+        self.links = None;
+        self.lock = None;
+    }
+}
+
+fn refuse(job: Keep) {
+    match job {
+        Keep::Read(_, reply) => reply.send(Err(Error::Closed)),
+        Keep::Close(Some(reply)) => reply.send(Err(Error::Closed)),
+        _ => {}
+    }
+}

@@ -1,0 +1,90 @@
+//! Segments as they are opened and read while the store runs: a few open files, and the indexes last used.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use leveret_runtime::fs::File;
+
+use crate::directory::Directory;
+use crate::error::{Error, Flaw};
+use crate::ids::SegmentId;
+use crate::segment::{self, HEADER_SIZE, SegmentIndex, TRAILER_SIZE, Trailer};
+
+/// Files that are kept open.
+const OPEN_MAX: usize = 64;
+/// Indexes that are kept in memory, of at most 4 MiB each; mostly a hundredth of that.
+const INDEXES_MAX: usize = 4;
+
+/// See the module's description.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    directory: Directory,
+    store: u64,
+    files: BTreeMap<SegmentId, File>,
+    /// The last used is the last.
+    indexes: VecDeque<(SegmentId, Arc<SegmentIndex>)>,
+}
+
+impl Segments {
+    pub(crate) fn new(directory: Directory, store: u64) -> Segments {
+        Segments { directory, store, files: BTreeMap::new(), indexes: VecDeque::new() }
+    }
+
+    /// The file, open for reading. It stays readable after the segment was removed.
+    pub(crate) fn file(&mut self, id: SegmentId) -> Result<File, Error> {
+        if let Some(file) = self.files.get(&id) {
+            return Ok(file.clone());
+        }
+        let file = self.directory.open(&self.directory.segment(id), false)?;
+        if self.files.len() >= OPEN_MAX {
+            self.files.pop_first();
+        }
+        self.files.insert(id, file.clone());
+        Ok(file)
+    }
+
+    /// The index, checked.
+    pub(crate) fn index(&mut self, id: SegmentId) -> Result<Arc<SegmentIndex>, Error> {
+        if let Some(at) = self.indexes.iter().position(|(known, _)| *known == id) {
+            let found = self.indexes.remove(at).ok_or(Error::Closed)?;
+            let index = found.1.clone();
+            self.indexes.push_back(found);
+            return Ok(index);
+        }
+        let file = self.file(id)?;
+        let path = self.directory.segment(id);
+        let trailer = read_trailer(&file, self.store, id, &self.directory)?;
+        let mut bytes = vec![0; trailer.index_size()];
+        file.read_exact_at(&mut bytes, trailer.index_at).map_err(|e| Error::io("read", &path, e))?;
+        let index = SegmentIndex::decode(&bytes, &trailer);
+        let index = Arc::new(index.ok_or_else(|| Error::damaged(&path, trailer.index_at, Flaw::Segment))?);
+        if self.indexes.len() >= INDEXES_MAX {
+            self.indexes.pop_front();
+        }
+        self.indexes.push_back((id, index.clone()));
+        Ok(index)
+    }
+
+    /// The segment is removed.
+    pub(crate) fn forget(&mut self, id: SegmentId) {
+        self.files.remove(&id);
+        self.indexes.retain(|(known, _)| *known != id);
+    }
+}
+
+/// Reads and checks header and trailer of a segment.
+pub(crate) fn read_trailer(file: &File, store: u64, id: SegmentId, directory: &Directory) -> Result<Trailer, Error> {
+    let path = directory.segment(id);
+    let size = file.metadata().map_err(|e| Error::io("look at", &path, e))?.len();
+    let harmed = |offset| Error::damaged(&path, offset, Flaw::Segment);
+    let at =
+        size.checked_sub(TRAILER_SIZE as u64).filter(|at| *at >= HEADER_SIZE as u64).ok_or_else(|| harmed(size))?;
+    let (mut header, mut trailer) = (vec![0; HEADER_SIZE], vec![0; TRAILER_SIZE]);
+    file.read_exact_at(&mut header, 0).map_err(|e| Error::io("read", &path, e))?;
+    file.read_exact_at(&mut trailer, at).map_err(|e| Error::io("read", &path, e))?;
+    if segment::decode_header(&header) != Some((store, id)) {
+        return Err(harmed(0));
+    }
+    let trailer = segment::decode_trailer(&trailer);
+    trailer.filter(|trailer| trailer.id == id && trailer.file_size() == size).ok_or_else(|| harmed(at))
+}
