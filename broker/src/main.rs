@@ -5,13 +5,23 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use leveret::cli::serve::Serve;
-use leveret::cli::{self, Cli, Command};
+use leveret::cli::{self, Cli, Command, program};
 use leveret::config::Config;
-use leveret::{boot, perf};
+use leveret::{boot, ctl, perf};
 
 fn main() -> ExitCode {
-    match Cli::parse().into_command() {
+    let mut words = env::args();
+    let path = words.next().unwrap_or_default();
+    let program = program::name(&path);
+    let arguments: Vec<String> = words.collect();
+    if let Some(code) = ctl::main_as(program, &arguments) {
+        return code;
+    }
+    let arguments = program::translate(program, arguments);
+    match Cli::parse_from(std::iter::once(path).chain(arguments.iter().cloned())).into_command() {
+        Command::Serve(options) if options.is_detached() => detach(&options, &arguments),
         Command::Serve(options) => serve(&options),
+        Command::Ctl(options) => ctl::main(*options),
         Command::Perf(options) => {
             log_to_stderr("warn");
             perf::main(*options)
@@ -22,7 +32,19 @@ fn main() -> ExitCode {
 
 fn serve(options: &Serve) -> ExitCode {
     let served = configure(options).and_then(|config| boot::serve(config).map_err(|error| error.to_string()));
-    match served {
+    end(served)
+}
+
+fn detach(options: &Serve, arguments: &[String]) -> ExitCode {
+    let started = configure(options).and_then(|config| {
+        let program = env::current_exe().map_err(|error| format!("where is this program? {error}"))?;
+        cli::detach::start(&program, arguments, &config.data_dir).map_err(|error| error.to_string())
+    });
+    end(started)
+}
+
+fn end(done: Result<(), String>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("leveret: {error}");

@@ -1,10 +1,13 @@
 //! The command line: one program with sub-commands, each in a file of its own.
 
 pub mod config;
+pub mod detach;
+pub mod program;
 pub mod serve;
 
 use clap::{Parser, Subcommand};
 
+use crate::ctl::options::Ctl;
 use crate::perf::Perf;
 use config::Config;
 use serve::Serve;
@@ -27,6 +30,7 @@ Examples:
   leveret --amqp 127.0.0.1:0 --shards 2    a free port, two threads
   leveret --config leveret.conf            with a configuration file, in the format of rabbitmq.conf
   leveret config check leveret.conf        what of that file acts, and what does not
+  leveret ctl list_queues                  rabbitmqctl's commands; a link named rabbitmqctl to this program does the same
   leveret perf --duration 10               load on the broker of this machine; see leveret perf --help
 
 Log in as guest with password guest, from this machine. Stop with Ctrl-C or SIGTERM: connections are closed with
@@ -39,6 +43,8 @@ pub enum Command {
     Serve(Box<Serve>),
     /// Put load on a broker, measure it, and check that no message is lost
     Perf(Box<Perf>),
+    /// Administer a running broker, with rabbitmqctl's commands
+    Ctl(Box<Ctl>),
     /// Check or show the configuration
     Config(Config),
 }

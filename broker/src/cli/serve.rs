@@ -37,6 +37,9 @@ pub struct Serve {
     /// Refuse to start with a configuration key that is unknown or not supported
     #[arg(long)]
     strict: bool,
+    /// Go on in the background, and return when ready; the log goes to leveret.log in the data directory
+    #[arg(long)]
+    detached: bool,
     /// What to log: off, error, warn, info, debug, trace, or filters such as leveret::frontend=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
@@ -73,6 +76,11 @@ impl Serve {
     /// The options of somebody who names configuration files only.
     pub(super) fn with_files(config: Vec<PathBuf>) -> Serve {
         Serve { config, ..Serve::default() }
+    }
+
+    /// Whether the broker is to go on in the background.
+    pub fn is_detached(&self) -> bool {
+        self.detached
     }
 
     /// Whether keys that are unknown or not supported are errors.
