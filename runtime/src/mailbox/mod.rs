@@ -5,13 +5,16 @@
 //! mail to it costs no system call. (A lock-free ring was considered; an uncontended lock costs about as much as its
 //! atomics, is safe code, and receivers empty the vector whole. Senders that have many items send them as one batch.)
 
+pub(crate) mod bell;
 pub mod channel;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
+
+use bell::Bell;
 
 use crate::coroutine::current;
 use crate::driver::sim::hosts::HostId;
@@ -31,9 +34,8 @@ pub(crate) enum Mail {
 pub(crate) struct Inbox {
     /// `None` when the shard has ended.
     mail: Mutex<Option<Vec<Mail>>>,
-    /// Whether `mail` may hold something, or there is something else to look at; read by the shard without the lock.
-    flag: AtomicBool,
-    asleep: AtomicBool,
+    /// Rung when `mail` may hold something, or there is something else to look at; heard by the shard without the lock.
+    bell: Bell,
     /// Times that it was woken from its sleep.
     woken: AtomicU64,
     /// `None` on the simulated driver, whose shards never sleep.
@@ -64,8 +66,7 @@ impl Inbox {
     pub(crate) fn new(waker: Option<Arc<Waker>>) -> Arc<Inbox> {
         Arc::new(Inbox {
             mail: Mutex::new(Some(Vec::new())),
-            flag: AtomicBool::new(false),
-            asleep: AtomicBool::new(false),
+            bell: Bell::default(),
             woken: AtomicU64::new(0),
             waker,
             origins: Mutex::default(),
@@ -127,8 +128,7 @@ impl Inbox {
 
     /// Has the shard look: it wakes if it sleeps, and does not fall asleep before it has made another turn.
     pub(crate) fn ring(&self) {
-        self.flag.store(true, Ordering::SeqCst);
-        if self.asleep.swap(false, Ordering::SeqCst)
+        if self.bell.ring()
             && let Some(waker) = &self.waker
         {
             self.woken.fetch_add(1, Ordering::Relaxed);
@@ -139,7 +139,7 @@ impl Inbox {
 
     /// Takes everything, into `into`.
     pub(crate) fn take(&self, into: &mut Vec<Mail>) {
-        if self.flag.load(Ordering::Relaxed) && self.flag.swap(false, Ordering::SeqCst) {
+        if self.bell.heard() {
             self.letters().iter_mut().for_each(|letters| into.append(letters));
         }
     }
@@ -153,7 +153,7 @@ impl Inbox {
     ) -> Vec<(Origin, Mail)> {
         let mut letters = self.letters();
         let Some(waiting) = letters.as_mut().filter(|waiting| !waiting.is_empty()) else {
-            self.flag.store(false, Ordering::SeqCst);
+            self.bell.set(false);
             return Vec::new();
         };
         let sent = self.origins().drain(..).zip(waiting.drain(..)).collect();
@@ -165,24 +165,19 @@ impl Inbox {
             }
             arriving.push(lane);
         }
-        self.flag.store(!waiting.is_empty(), Ordering::SeqCst);
+        self.bell.set(!waiting.is_empty());
         drop(letters);
         mixed(arriving, &mut mix)
     }
 
     /// The shard is about to sleep. False if mail came meanwhile: then it must not.
     pub(crate) fn fall_asleep(&self) -> bool {
-        self.asleep.store(true, Ordering::SeqCst);
-        if self.flag.load(Ordering::SeqCst) {
-            self.asleep.store(false, Ordering::SeqCst);
-            return false;
-        }
-        true
+        self.bell.fall_asleep()
     }
 
     /// The shard runs again.
     pub(crate) fn awake(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
+        self.bell.awake();
     }
 
     /// How often the shard was woken from its sleep in the kernel.
@@ -197,7 +192,7 @@ impl Inbox {
 
     /// Whether something waits to be taken.
     pub(crate) fn has_mail(&self) -> bool {
-        self.flag.load(Ordering::SeqCst)
+        self.bell.has_rung()
     }
 }
 
