@@ -1,16 +1,17 @@
-//! A fast hasher with no randomness.
+//! A fast hasher, keyed once for the whole process.
 //!
-//! Two reasons for not taking the standard one. Replay: a seed must repeat a run exactly, so iteration order may not
-//! depend on the process. Speed: keys here are small integers and short names, for which SipHash costs more than the
-//! lookup itself. One multiplication of 64 by 64 to 128 bits folds each word into the state (a *folded multiply*),
+//! Two reasons for not taking the standard one. Replay: a seed must repeat a run exactly, so iteration order may depend
+//! on nothing but the key that [`key_hashes`] was given (tests give none). Speed: keys here are small integers and short
+//! names, for which SipHash costs more than the lookup itself. One multiplication of 64 by 64 to 128 bits folds each word into the state (a *folded multiply*),
 //! which mixes high bits into low ones, so that hash tables that use either end are served well.
 //!
-//! It is not made to withstand an attacker who picks colliding names. Names can only be declared by a user with
-//! `configure` permission on them, who could as well declare a million queues; foreign routing keys are only looked up,
-//! never inserted (the bounded route cache excepted).
+//! The key is there for clients who would pick names that collide. Start and multiplier are both secret, and no hash is
+//! ever shown: results that must be the same in every process come from [`stable_hasher`] instead. It is no
+//! cryptographic hash; who could measure lookups to the nanosecond over a network might learn something of the key.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A `HashMap` with [`FoldHasher`].
 pub type FastMap<K, V> = HashMap<K, V, BuildHasherDefault<FoldHasher>>;
@@ -22,26 +23,43 @@ const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Starting state, so that a single zero does not hash to zero: fractional digits of the square root of two.
 const START: u64 = 0x6a09_e667_f3bc_c908;
 
+static KEY: [AtomicU64; 2] = [AtomicU64::new(START), AtomicU64::new(MULTIPLIER)];
+
+/// Keys every hash of this process. To be called before the first map is filled, or not at all: what is in a map already
+/// would not be found again.
+pub fn key_hashes(random: [u64; 2]) {
+    // Any odd number with ones and zeros well mixed multiplies well; the exclusive or keeps the mixture of a bad draw.
+    let key = [random[0] ^ START, (random[1] ^ MULTIPLIER) | 1 | 1 << 63];
+    for (place, key) in KEY.iter().zip(key) {
+        place.store(key, Ordering::Relaxed);
+    }
+}
+
 /// See the module's description.
 #[derive(Clone, Copy, Debug)]
-pub struct FoldHasher(u64);
+pub struct FoldHasher {
+    state: u64,
+    multiplier: u64,
+}
 
 impl Default for FoldHasher {
+    #[inline]
     fn default() -> Self {
-        Self(START)
+        let [state, multiplier] = &KEY;
+        Self { state: state.load(Ordering::Relaxed), multiplier: multiplier.load(Ordering::Relaxed) }
     }
 }
 
 /// A hasher whose results may be relied on in other processes: for choices that must survive a restart.
 pub(crate) fn stable_hasher() -> FoldHasher {
-    FoldHasher(START)
+    FoldHasher { state: START, multiplier: MULTIPLIER }
 }
 
 impl FoldHasher {
     #[inline]
     fn fold(&mut self, word: u64) {
-        let product = u128::from(self.0 ^ word) * u128::from(MULTIPLIER);
-        self.0 = (product as u64) ^ ((product >> 64) as u64);
+        let product = u128::from(self.state ^ word) * u128::from(self.multiplier);
+        self.state = (product as u64) ^ ((product >> 64) as u64);
     }
 }
 
@@ -67,7 +85,7 @@ impl Hasher for FoldHasher {
     /// Cheap, because it mostly ends a string, whose length is in the state already.
     #[inline]
     fn write_u8(&mut self, value: u8) {
-        self.0 = self.0.rotate_left(8) ^ u64::from(value);
+        self.state = self.state.rotate_left(8) ^ u64::from(value);
     }
 
     #[inline]
@@ -92,7 +110,7 @@ impl Hasher for FoldHasher {
 
     #[inline]
     fn finish(&self) -> u64 {
-        self.0
+        self.state
     }
 }
 
@@ -143,8 +161,15 @@ mod tests {
     }
 
     #[test]
-    fn the_same_in_every_process() {
+    fn equal_keys_have_equal_hashes() {
         assert_eq!(hash(1u64), hash(1u64));
         assert_eq!(hash("amq.topic"), hash(String::from("amq.topic")));
+    }
+
+    #[test]
+    fn a_stable_hash_is_the_same_in_every_process() {
+        let mut hasher = stable_hasher();
+        std::hash::Hash::hash("amq.topic", &mut hasher);
+        assert_eq!(hasher.finish(), 0x15c3_b030_ebb6_231d, "keys go the same ways after an upgrade, too");
     }
 }

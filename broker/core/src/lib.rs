@@ -45,5 +45,5 @@ pub mod transaction;
 pub mod value;
 
 pub use error::Error;
-pub use hash::{FastMap, FastSet, FoldHasher};
+pub use hash::{FastMap, FastSet, FoldHasher, key_hashes};
 pub use ids::{ConnectionId, ConsumerId, ExchangeId, Name, QueueId, QueueKey, Seq, ShardId, Time, VhostId};
