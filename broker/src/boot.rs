@@ -38,6 +38,7 @@ pub fn serve(config: Config) -> io::Result<()> {
 
 /// The main coroutine.
 fn run(config: &Arc<Config>) -> io::Result<()> {
+    leveret_core::key_hashes([runtime::random::u64(), runtime::random::u64()]);
     let signals = Signals::new([Signal::Interrupt, Signal::Terminate])?;
     let requests = Signals::new([Signal::Quit, Signal::Hangup])?;
     let _lock = lock_data_dir(&config.data_dir)?;
@@ -145,6 +146,8 @@ fn start_shard(config: Arc<Config>, senders: Vec<Sender<Mail>>, recovered: &Reco
         let watch_shard = expiry_shard.clone();
         spawn_named("alarms", move || watch_shard.watch_for_ever());
     }
+    let free_shard = expiry_shard.clone();
+    spawn_named("remains", move || free_shard.free_for_ever());
     spawn_named("delays", move || delay_shard.delay_for_ever());
     spawn_named("expiry", move || expiry_shard.expire_for_ever());
 }

@@ -14,6 +14,7 @@
 //! | `exchanges`, `queues` | declaring and deleting them, and every refusal |
 //! | `exchange_types` | what RabbitMQ's plugins add |
 //! | `lifecycles` | exclusive and auto-delete, notified consumers |
+//! | `overdue` | deliveries that are not acknowledged in time |
 //! | `routing` | which queue gets what, as far as the clients do not show it already |
 //! | `consuming` | deliver, get, consumers and their refusals |
 //! | `settling` | ack, nack, reject, recover, requeue order, prefetch |
@@ -31,6 +32,7 @@ mod exchange_types;
 mod exchanges;
 mod handshake;
 mod lifecycles;
+mod overdue;
 mod process;
 mod publishing;
 mod queue_arguments;

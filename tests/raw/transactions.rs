@@ -103,4 +103,33 @@ crate::transcripts! {
         a1> basic.ack delivery-tag=1
         a1! 406 basic.ack unknown delivery tag 1
     ";
+    // What was refused is lost, and the client is told by its channel's end; the rest of the transaction has taken effect.
+    a_full_queue_refuses_a_part: "
+        b1> queue.declare queue=$q arguments={x-max-length=I:1 x-overflow=S:reject-publish}
+        b1< queue.declare-ok queue=$q
+        a1> tx.select
+        a1> basic.publish routing-key=$q body=1
+        a1> basic.publish routing-key=$q body=2
+        a1> tx.commit
+        a1< tx.select-ok
+        a1! 406 tx.commit partial tx completion
+        b1> basic.get queue=$q no-ack
+        b1< basic.get-ok body=1 message-count=0
+    ";
+    what_is_committed_is_there_for_all: "
+        a1> queue.declare queue=$q
+        b1> queue.declare queue=$p
+        a1< queue.declare-ok
+        b1< queue.declare-ok
+        a1> tx.select
+        a1< tx.select-ok
+        a1> basic.publish routing-key=$q body=1
+        a1> basic.publish routing-key=$p body=2
+        a1> tx.commit
+        a1< tx.commit-ok
+        b1> queue.declare queue=$q passive
+        b1< queue.declare-ok message-count=1
+        b1> queue.declare queue=$p passive
+        b1< queue.declare-ok message-count=1
+    ";
 }

@@ -236,6 +236,8 @@ pub enum Error {
     },
 
     // Settling and transactions.
+    /// `transaction is larger than <n> bytes`
+    TransactionTooLarge,
     /// `unknown delivery tag <n>`
     UnknownDeliveryTag(u64),
 
@@ -297,6 +299,7 @@ impl Error {
             Self::NoVhost | Self::NamePrefixTooLong(_) | Self::ServerNamedUnsupported(_) => None,
             Self::UnknownExchangeType(_) | Self::DefaultExchange | Self::UnknownDeliveryTag(_) => None,
             Self::InvalidMatchValue(_) | Self::InvalidMatchType { .. } | Self::OfType(_) => None,
+            Self::TransactionTooLarge => None,
         }
     }
 
@@ -327,6 +330,7 @@ impl Error {
             Self::InUse(_) => "in use",
             Self::InvalidMatchValue(_) => "invalid x-match value",
             Self::InvalidMatchType { .. } => "invalid x-match type",
+            Self::TransactionTooLarge => "transaction too large",
             Self::UnknownDeliveryTag(_) => "unknown delivery tag",
             Self::AccessRefused { .. } => "access refused",
             Self::TopicAccessRefused { .. } => "access to topic refused",

@@ -118,6 +118,11 @@ impl Ledger {
         self.limit == 0 || self.counted < self.limit
     }
 
+    /// The tag given out last; 0 before the first.
+    pub fn last_tag(&self) -> u64 {
+        self.entries.next_number() - 1
+    }
+
     /// How many deliveries wait to be settled.
     pub fn len(&self) -> usize {
         self.entries.len()

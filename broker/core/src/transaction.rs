@@ -10,6 +10,9 @@
 use crate::error::Error;
 use crate::ledger::{Ledger, Unsettled};
 
+/// What the publishes of one transaction may occupy, in bytes. Nothing but its end frees them, so no alarm can bound them.
+pub const TRANSACTION_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
 /// How a delivery is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -25,6 +28,8 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Transaction<P> {
     publishes: Vec<P>,
+    /// What they occupy.
+    bytes: u64,
     settlements: Vec<Held>,
 }
 
@@ -37,7 +42,7 @@ struct Held {
 
 impl<P> Default for Transaction<P> {
     fn default() -> Self {
-        Self { publishes: Vec::new(), settlements: Vec::new() }
+        Self { publishes: Vec::new(), bytes: 0, settlements: Vec::new() }
     }
 }
 
@@ -47,9 +52,22 @@ impl<P> Transaction<P> {
         Self::default()
     }
 
-    /// Holds a publish.
-    pub fn publish(&mut self, publish: P) {
+    /// Holds a publish that occupies so many bytes.
+    ///
+    /// # Errors
+    /// With it the transaction would exceed [`TRANSACTION_BYTES_MAX`].
+    pub fn publish(&mut self, publish: P, bytes: u64) -> Result<(), Error> {
+        if self.bytes.saturating_add(bytes) > TRANSACTION_BYTES_MAX {
+            return Err(Error::TransactionTooLarge);
+        }
+        self.bytes += bytes;
         self.publishes.push(publish);
+        Ok(())
+    }
+
+    /// Bytes that its publishes occupy.
+    pub fn held_bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Holds the settlement of what [`Ledger::settle`] would settle.
@@ -61,13 +79,15 @@ impl<P> Transaction<P> {
     /// begins.
     pub fn commit(&mut self) -> (Vec<P>, Vec<(Unsettled, Outcome)>) {
         let settlements = self.settlements.drain(..).map(|held| (held.delivery, held.outcome)).collect();
+        self.bytes = 0;
         (std::mem::take(&mut self.publishes), settlements)
     }
 
     /// tx.rollback, or the channel's end (then drain the ledger after it): publishes are dropped, settlements undone. A
     /// new transaction begins.
     pub fn rollback(&mut self, ledger: &mut Ledger) {
-        self.publishes.clear();
+        self.publishes = Vec::new();
+        self.bytes = 0;
         for held in self.settlements.drain(..) {
             ledger.unsettle(held.tag, held.delivery);
         }
@@ -106,10 +126,10 @@ mod tests {
     fn commit_yields_everything_in_order_once() {
         let mut ledger = ledger(5);
         let mut transaction = Transaction::new();
-        transaction.publish("a");
+        transaction.publish("a", 1).expect("room");
         transaction.settle(&mut ledger, 2, false, Outcome::Reject).expect("outstanding");
         transaction.settle(&mut ledger, 3, true, Outcome::Ack).expect("outstanding");
-        transaction.publish("b");
+        transaction.publish("b", 1).expect("room");
         let (publishes, settlements) = transaction.commit();
         assert_eq!(publishes, ["a", "b"]);
         let settled: Vec<_> = settlements.iter().map(|(delivery, outcome)| (delivery.seq.0, *outcome)).collect();
@@ -123,7 +143,7 @@ mod tests {
         let mut ledger = ledger(4);
         ledger.set_channel_prefetch(4);
         let mut transaction = Transaction::new();
-        transaction.publish(());
+        transaction.publish((), 1).expect("room");
         transaction.settle(&mut ledger, 3, true, Outcome::Ack).expect("outstanding");
         let twice = transaction.settle(&mut ledger, 2, false, Outcome::Ack);
         assert_eq!(twice, Err(Error::UnknownDeliveryTag(2)), "a tag is settled once, also within a transaction");
@@ -132,5 +152,19 @@ mod tests {
         assert_eq!(tags(&ledger), [1, 2, 3, 4]);
         assert!(!ledger.has_room(), "they count for the channel's prefetch again");
         transaction.settle(&mut ledger, 2, false, Outcome::Ack).expect("outstanding again");
+    }
+
+    #[test]
+    fn publishes_are_bounded_until_the_transaction_ends() {
+        let mut transaction = Transaction::new();
+        transaction.publish(1, TRANSACTION_BYTES_MAX - 1).expect("room");
+        assert_eq!(transaction.publish(2, 2), Err(Error::TransactionTooLarge));
+        transaction.publish(3, 1).expect("exactly full");
+        assert_eq!(transaction.held_bytes(), TRANSACTION_BYTES_MAX);
+        assert_eq!(transaction.commit().0, [1, 3]);
+        assert_eq!(transaction.held_bytes(), 0);
+        transaction.publish(4, TRANSACTION_BYTES_MAX).expect("a new one");
+        transaction.rollback(&mut Ledger::new());
+        assert_eq!(transaction.held_bytes(), 0);
     }
 }

@@ -58,7 +58,7 @@ pub trait AtTurnEnd {
 /// A connection, as its shard sees it.
 pub trait Client {
     /// Looks after heartbeats; called every [`TICK`]. Must not wait.
-    fn tick(&self);
+    fn tick(self: Rc<Self>);
     /// Asks the client to go because the broker stops, and cuts it off if it does not. Must not wait.
     fn shut_down(self: Rc<Self>);
     /// Asks the client to go for another reason (320, "connection forced"). Must not wait.
@@ -267,7 +267,7 @@ impl Shard {
     pub fn tick_for_ever(&self) {
         loop {
             runtime::sleep(TICK);
-            self.clients().iter().for_each(|client| client.tick());
+            self.clients().into_iter().for_each(|client| client.tick());
             self.report_held();
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use leveret_core::message::Message;
 use leveret_core::queue::settings::DeadLetterTarget;
 use leveret_core::queue::settings::QueueSettings;
-use leveret_core::queue::{ConsumerSpec, Delivery, Effect, Published, Queue, Settlement};
+use leveret_core::queue::{ConsumerSpec, Delivery, Effect, Published, Queue, Remains, Settlement};
 use leveret_core::topology::QueueRecord;
 use leveret_core::{ConnectionId, ConsumerId, Error, FastMap, Name, QueueId, Seq, Time, VhostId};
 use leveret_runtime::sync::Event;
@@ -101,6 +101,9 @@ impl Seqs {
     }
 }
 
+/// Messages freed before others come in between.
+const FREE_PER_TURN: usize = 4096;
+
 /// A queue with its consumers' addresses.
 struct Home {
     queue: Queue,
@@ -138,6 +141,10 @@ pub struct Queues {
     expiries: RefCell<BTreeSet<(Time, QueueId)>>,
     /// Set when an earlier one has come first.
     sooner: Event,
+    /// Messages of purged and deleted queues that are not freed yet.
+    remains: RefCell<Remains>,
+    /// Set when there are some.
+    has_remains: Event,
 }
 
 impl Queues {
@@ -152,6 +159,14 @@ impl Queues {
     pub(super) fn held_bytes(&self) -> u64 {
         let homes = self.homes.borrow();
         homes.values().map(|home| held_bytes(&home.queue)).sum()
+    }
+
+    /// Has messages freed, a few at a time.
+    fn bury(&self, remains: Remains) {
+        if !remains.is_empty() {
+            self.remains.borrow_mut().append(remains);
+            self.has_remains.set();
+        }
     }
 
     /// Where a queue's dead messages go, with the queue's place and name.
@@ -332,9 +347,15 @@ impl Shard {
                 return Outcome::Reply(ticket, Reply::Done);
             }
             Command::Get { no_ack, ticket } => return reply(ticket, queue.get(no_ack, now, effects).map(Reply::Got)),
-            Command::Purge { ticket } => return Outcome::Reply(ticket, Reply::Count(queue.purge(effects))),
+            Command::Purge { ticket } => {
+                let count = queue.purge(effects);
+                self.queues.bury(queue.take_remains());
+                return Outcome::Reply(ticket, Reply::Count(count));
+            }
             Command::Delete { if_unused, if_empty, ticket } => {
-                return reply(ticket, queue.delete(if_unused, if_empty, effects).map(Reply::Count));
+                let deleted = queue.delete(if_unused, if_empty, effects);
+                self.queues.bury(queue.take_remains());
+                return reply(ticket, deleted.map(Reply::Count));
             }
             Command::Expire => queue.expire(now, effects),
             Command::Reconfigure { settings } => queue.reconfigure(*settings, now, effects),
@@ -459,12 +480,25 @@ impl Shard {
         }
     }
 
+    /// The coroutine that frees what purged and deleted queues have left, until the program ends.
+    pub fn free_for_ever(self: &Rc<Self>) {
+        loop {
+            self.queues.has_remains.clear();
+            if self.queues.remains.borrow().is_empty() {
+                self.queues.has_remains.wait();
+            }
+            self.queues.remains.borrow_mut().free(FREE_PER_TURN);
+            leveret_runtime::yield_now();
+        }
+    }
+
     /// The topology has forgotten the queue: so does its shard, and its consumers hear of it.
     pub(super) fn end_queue(self: &Rc<Self>, id: QueueId) {
         let mut effects = Vec::new();
         if let Some(home) = self.queues.homes.borrow_mut().get_mut(&id) {
             let deleted = home.queue.delete(false, false, &mut effects);
             debug_assert!(deleted.is_ok(), "an unconditional delete has nothing to refuse");
+            self.queues.bury(home.queue.take_remains());
         }
         self.carry_out(id, &mut effects, None);
         let home = self.queues.homes.borrow_mut().remove(&id);

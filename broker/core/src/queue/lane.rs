@@ -46,9 +46,12 @@ pub(super) enum State {
     Unsettled(Holder),
 }
 
+/// Messages by number.
+pub(super) type Entries = Slots<Entry>;
+
 #[derive(Debug)]
 pub(super) struct Lane {
-    entries: Slots<Entry>,
+    entries: Entries,
     cursor: u64,
     returned: BTreeSet<u64>,
     ready: usize,
@@ -123,6 +126,21 @@ impl Lane {
     pub(super) fn remove_head(&mut self) -> Option<(u64, Entry)> {
         let (number, _) = self.head()?;
         Some((number, self.remove(number)?))
+    }
+
+    /// Takes all messages out, if all are ready; the numbers go on.
+    pub(super) fn take_all_if_ready(&mut self) -> Option<Entries> {
+        if self.unsettled() > 0 {
+            return None;
+        }
+        let next = self.entries.next_number();
+        let fresh = Self { entries: Slots::starting_at(next), cursor: next, ..Self::default() };
+        Some(std::mem::replace(self, fresh).entries)
+    }
+
+    /// All messages, for the end of the queue.
+    pub(super) fn into_entries(self) -> Entries {
+        self.entries
     }
 
     /// Removes a message in any state.

@@ -3,11 +3,13 @@
 use crate::death::DeathReason;
 use crate::error::Error;
 use crate::ids::{Seq, Time};
+use crate::slots::Slots;
 
 use super::consumers::Consumers;
 use super::effect::{Effect, EndReason};
 use super::expiry::ExpiryIndex;
 use super::lane::{Lane, State};
+use super::remains::Remains;
 use super::settings::{QueueKind, QueueSettings};
 use super::{Queue, level, number, seq, settled};
 
@@ -50,16 +52,37 @@ impl Queue {
         self.dispatch(now, effects);
     }
 
-    /// queue.purge: removes ready messages; returns their number. They are not dead-lettered.
+    /// queue.purge: removes ready messages; returns their number. They are not dead-lettered. Their memory is freed by
+    /// whoever calls [`Queue::take_remains`].
     pub fn purge(&mut self, effects: &mut Vec<Effect>) -> u64 {
-        let mut count = 0;
-        while let Some(level) = self.head_level() {
-            let Some((number, entry)) = self.lanes[level].remove_head() else { break };
-            settled(seq(level, number), &entry, effects);
-            count += 1;
+        let count = self.ready_count();
+        for level in (0..self.lanes.len()).rev() {
+            match self.lanes[level].take_all_if_ready() {
+                Some(entries) => {
+                    entries.iter().for_each(|(number, entry)| settled(seq(level, number), entry, effects));
+                    self.remains.add(entries);
+                }
+                None => self.purge_one_by_one(level, effects),
+            }
         }
+        self.top = 0;
         self.counters.purged += count;
         count
+    }
+
+    /// Some messages are unsettled and stay.
+    fn purge_one_by_one(&mut self, level: usize, effects: &mut Vec<Effect>) {
+        let mut removed = Slots::starting_at(0);
+        while let Some((number, entry)) = self.lanes[level].remove_head() {
+            settled(seq(level, number), &entry, effects);
+            removed.push(entry);
+        }
+        self.remains.add(removed);
+    }
+
+    /// What purges and the deletion have left to be freed.
+    pub fn take_remains(&mut self) -> Remains {
+        std::mem::take(&mut self.remains)
     }
 
     /// queue.delete: checks, then ends the queue; returns the number of ready messages. Consumers are cancelled; no
@@ -70,7 +93,9 @@ impl Queue {
         for consumer in self.consumers.ids() {
             effects.push(Effect::Cancelled { consumer });
         }
-        self.lanes.iter_mut().for_each(|lane| *lane = Lane::default());
+        for lane in &mut self.lanes {
+            self.remains.add(std::mem::take(lane).into_entries());
+        }
         self.expiry = ExpiryIndex::default();
         self.consumers = Consumers::new(self.settings.single_active_consumer);
         self.ended = true;

@@ -25,6 +25,7 @@ mod lane;
 mod lifetime;
 #[cfg(test)]
 mod oracle;
+mod remains;
 mod serving;
 pub mod settings;
 mod settling;
@@ -35,6 +36,7 @@ pub use consumers::{ConsumerSpec, DELIVERY_OVERHEAD_BYTES, delivery_cost};
 pub use effect::{Delivery, Effect, EndReason};
 pub use incoming::Published;
 pub use lifetime::EXPIRE_BATCH_MAX;
+pub use remains::Remains;
 pub use serving::Got;
 pub use settling::Settlement;
 
@@ -109,6 +111,8 @@ pub struct Queue {
     last_used: Time,
     ended: bool,
     counters: Counters,
+    /// Removed and not freed yet.
+    remains: Remains,
 }
 
 impl Queue {
@@ -130,6 +134,7 @@ impl Queue {
             last_used: now,
             ended: false,
             counters: Counters::default(),
+            remains: Remains::default(),
         }
     }
 

@@ -17,7 +17,6 @@ pub const QUORUM_DELIVERY_LIMIT: u32 = 20;
 
 /// Arguments that are checked, stored and compared but change nothing yet; the shell warns of their use.
 pub const ACCEPTED_WITHOUT_EFFECT: &[&str] = &[
-    "x-consumer-timeout",
     "x-consumer-disconnected-timeout",
     "x-dead-letter-strategy",
     "x-delayed-retry-max",

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use leveret_amqp::error::ProtocolError;
 use leveret_amqp::frame::{write_deliver, write_method};
@@ -25,8 +26,9 @@ use std::sync::Arc;
 
 use super::errors::explain;
 use super::output::Output;
+use super::overdue::Marks;
 use super::publish::precondition;
-use super::transaction::Held;
+use super::transaction::{Commit, Held};
 use crate::shard::address::{ChannelAddress, ChannelKey, QueueAddress, Reply, Subscriber, Ticket};
 use crate::shard::metadata::{Action, Request};
 use crate::shard::queues::Command;
@@ -66,6 +68,8 @@ pub(super) struct Link {
     pub(super) consumer_count: Rc<Cell<u64>>,
     /// The shard that its publishes go to is behind with them: it reads no more until that has caught up.
     pub(super) held_up_by: Cell<Option<ShardId>>,
+    /// How often to look for deliveries that were not acknowledged in time.
+    pub(super) overdue_look: Cell<Option<Duration>>,
 }
 
 /// A consumer, as its channel knows it.
@@ -76,6 +80,8 @@ pub(super) struct Consumer {
     pub(super) no_ack: bool,
     /// Bytes of deliveries that may be on their way to the socket.
     pub(super) window: u64,
+    /// How long a delivery may stay unsettled.
+    pub(super) timeout: Option<Duration>,
     /// That of its connection, which includes this one.
     count: Rc<Cell<u64>>,
     /// Cost of its deliveries that the socket has not taken.
@@ -97,7 +103,14 @@ pub(super) struct Asked {
 }
 
 impl Consumer {
-    pub(super) fn new(id: ConsumerId, tag: &str, queue: QueueAddress, no_ack: bool, link: &Link) -> Rc<Consumer> {
+    pub(super) fn new(
+        id: ConsumerId,
+        tag: &str,
+        queue: QueueAddress,
+        no_ack: bool,
+        timeout: Option<Duration>,
+        link: &Link,
+    ) -> Rc<Consumer> {
         let count = link.consumer_count.clone();
         let window = window(count.get());
         count.set(count.get() + 1);
@@ -109,6 +122,7 @@ impl Consumer {
             queue,
             no_ack,
             window,
+            timeout,
             count,
             unsent,
             sent,
@@ -159,6 +173,8 @@ pub(super) struct Channel {
     /// For consumers that are started from now on; 0 is no limit.
     pub(super) prefetch: Cell<u32>,
     pub(super) mode: RefCell<Mode>,
+    pub(super) commit: Commit,
+    pub(super) marks: RefCell<Marks>,
     /// The queue that empty names mean.
     pub(super) last_queue: RefCell<Option<Name>>,
     /// Tag of the consumer of replies, if there is one.
@@ -199,6 +215,8 @@ impl Channel {
             paused: RefCell::default(),
             prefetch: Cell::new(0),
             mode: RefCell::new(Mode::Plain),
+            commit: Commit::default(),
+            marks: RefCell::default(),
             last_queue: RefCell::default(),
             reply_consumer: RefCell::default(),
             reply_address: RefCell::default(),
@@ -218,6 +236,11 @@ impl Channel {
         channel.link.shard.tally.channels_opened.add(u64::from(number > 0));
         channel.link.shard.add_channel(channel.clone());
         channel
+    }
+
+    /// Whether a method is being carried out.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.get()
     }
 
     /// Does what a method asks. May wait.
@@ -355,7 +378,7 @@ impl Channel {
         }
         self.leave_counts();
         if let Mode::Transactional(transaction) = &mut *self.mode.borrow_mut() {
-            transaction.rollback(&mut self.ledger.borrow_mut());
+            self.roll_back(transaction);
         }
         let mut held = Vec::new();
         self.ledger.borrow_mut().drain(&mut held);
@@ -487,11 +510,11 @@ impl Subscriber for Channel {
     }
 
     fn confirm(self: Rc<Self>, number: u64, accepted: bool) {
-        if let Mode::Confirming(confirms) = &mut *self.mode.borrow_mut() {
-            match accepted {
-                true => confirms.confirmed(number),
-                false => confirms.rejected(number),
-            }
+        match &mut *self.mode.borrow_mut() {
+            Mode::Plain => return,
+            Mode::Transactional(_) => return self.commit.heard_from_afar(accepted),
+            Mode::Confirming(confirms) if accepted => confirms.confirmed(number),
+            Mode::Confirming(confirms) => confirms.rejected(number),
         }
         self.list_confirms();
     }

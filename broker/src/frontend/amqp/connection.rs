@@ -23,6 +23,7 @@ use super::channel::{Channel, Link};
 use super::heartbeat::{Due, Heartbeat};
 use super::login::{self, Refusal};
 use super::output::Output;
+use super::overdue;
 use crate::shard::metadata::Action;
 use crate::shard::{Client, Inspection, Shard};
 use crate::transport::Transport;
@@ -91,6 +92,8 @@ pub(super) struct Connection {
     pub(super) is_paused: Cell<bool>,
     /// Set when memory or disk have become short, or suffice again.
     pub(super) alarms_changed: Flag,
+    /// When to look next for deliveries that were not acknowledged in time.
+    next_overdue_look: Cell<Option<Instant>>,
     /// When the socket is shut down, if the client has not closed it by then.
     pub(super) cut_off_at: Cell<Option<Instant>>,
     pub(super) has_cleaned_up: Cell<bool>,
@@ -124,6 +127,7 @@ pub(super) fn serve(stream: Transport, peer: SocketAddr, settings: Arc<Settings>
         connected_at_ms: shard.now().0,
         is_paused: Cell::new(false),
         alarms_changed: Flag::new(),
+        next_overdue_look: Cell::new(None),
         cut_off_at: Cell::new(None),
         has_cleaned_up: Cell::new(false),
     });
@@ -419,6 +423,7 @@ impl Connection {
             cancel_notify: machine.client_capabilities().consumer_cancel_notify,
             consumer_count: Rc::default(),
             held_up_by: Cell::new(None),
+            overdue_look: Cell::new(self.shard.config.limits.consumer_timeout.map(overdue::interval)),
         };
         drop(machine);
         *self.link.borrow_mut() = Some(Rc::new(link));
@@ -464,6 +469,27 @@ impl Connection {
         let channel = self.channels.borrow_mut().remove(&number);
         if let Some(channel) = channel {
             channel.close();
+        }
+    }
+
+    /// Closes channels whose deliveries are not acknowledged in time. One that is carrying out a method has its turn later.
+    fn look_for_overdue(self: &Rc<Self>, now: Instant) {
+        let look = self.link.borrow().as_ref().and_then(|link| link.overdue_look.get());
+        let Some(look) = look.filter(|_| self.next_overdue_look.get().is_none_or(|next| next <= now)) else { return };
+        self.next_overdue_look.set(Some(now + look));
+        self.shard.read_clock();
+        let channels: Vec<_> = self.channels.borrow().values().filter(|channel| !channel.is_busy()).cloned().collect();
+        for channel in channels {
+            let Some(timeout) = channel.overdue(self.shard.now()) else { continue };
+            let (connection, error) = (self.clone(), channel.overdue_error(timeout));
+            // Closing may wait. Without memory for a stack it is tried again at the next look.
+            let _ = runtime::Builder::new().name("overdue").spawn(move || {
+                let is_there =
+                    connection.channels.borrow().get(&channel.number).is_some_and(|it| Rc::ptr_eq(it, &channel));
+                if is_there && !channel.is_busy() {
+                    connection.refuse(channel.number, &error);
+                }
+            });
         }
     }
 
@@ -520,8 +546,9 @@ impl Client for Connection {
         self.inspection()
     }
 
-    fn tick(&self) {
+    fn tick(self: Rc<Self>) {
         let now = runtime::time::now();
+        self.look_for_overdue(now);
         if self.cut_off_at.get().is_some_and(|at| at <= now) {
             return self.cut_off();
         }

@@ -1,6 +1,7 @@
 //! basic.qos, consume, cancel and get.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use leveret_amqp::error::ProtocolError;
 use leveret_amqp::frame::write_content;
@@ -18,6 +19,7 @@ use leveret_runtime as runtime;
 use super::channel::{Asked, Channel, Consumer, Outcome, not_implemented};
 use super::declare::{saturate, unexpected};
 use super::errors::explain;
+use super::overdue;
 use super::reply_to;
 use super::values::arguments;
 use crate::shard::address::{QueueAddress, Reply};
@@ -48,7 +50,9 @@ impl Channel {
         let arguments = arguments(&it.arguments);
         let priority = self.priority(&arguments, &record)?;
         let id = self.link.shard.next_consumer();
-        let consumer = Consumer::new(id, &tag, QueueAddress::of(&record), it.no_ack, &self.link);
+        let timeout = overdue::timeout(&arguments, &record.arguments, self.link.shard.config.limits.consumer_timeout);
+        self.look_at_least_every(timeout);
+        let consumer = Consumer::new(id, &tag, QueueAddress::of(&record), it.no_ack, timeout, &self.link);
         let (exclusive, prefetch) = (it.exclusive, self.prefetch.get());
         *consumer.asked.borrow_mut() = Asked { exclusive, prefetch, arguments };
         let spec = ConsumerSpec {
@@ -72,6 +76,13 @@ impl Channel {
                 Err(refused.err().unwrap_or_else(|| self.gone(&record.name)))
             }
         }
+    }
+
+    /// A consumer with that timeout has come.
+    fn look_at_least_every(&self, timeout: Option<Duration>) {
+        let wanted = timeout.map(overdue::interval);
+        let looks = &self.link.overdue_look;
+        looks.set(looks.get().into_iter().chain(wanted).min());
     }
 
     /// "Empty consumer tag: `amq.ctag-` + random."

@@ -8,6 +8,7 @@ use std::fmt;
 use leveret_amqp::error::ProtocolError;
 use leveret_amqp::reply::ReplyCode;
 use leveret_core::error::{Error, Inequivalent, Reason, Resource, ResourceKind, TypeRefusal};
+use leveret_core::transaction::TRANSACTION_BYTES_MAX;
 use leveret_core::value::Value;
 
 /// What the client reads when the core refuses something.
@@ -112,6 +113,9 @@ pub(super) fn explain(error: &Error) -> ProtocolError {
             Code::PreconditionFailed,
             format_args!("Invalid x-match field type {type_name} (value {value}); expected longstr"),
         ),
+        Error::TransactionTooLarge => {
+            say(Code::PreconditionFailed, format_args!("transaction is larger than {TRANSACTION_BYTES_MAX} bytes"))
+        }
         Error::UnknownDeliveryTag(tag) => say(Code::PreconditionFailed, format_args!("unknown delivery tag {tag}")),
         Error::AccessRefused { right, resource, user } => say(
             Code::AccessRefused,

@@ -18,6 +18,7 @@ mod inspect;
 pub mod listener;
 mod login;
 mod output;
+mod overdue;
 mod publish;
 mod reply_to;
 mod server_properties;

@@ -20,7 +20,7 @@ use super::channel::{Channel, Mode, Outcome, not_implemented};
 use super::editor;
 use super::errors::explain;
 use super::reply_to;
-use super::transaction::hold;
+use super::transaction::{held_bytes, hold};
 use crate::shard::address::QueueAddress;
 use crate::shard::queues::Command;
 
@@ -55,7 +55,9 @@ impl Channel {
         let point = point.map_err(|error| explain(&error))?;
         let reading = self.read_properties(&publish.properties)?;
         if let Mode::Transactional(transaction) = &mut *self.mode.borrow_mut() {
-            transaction.publish(hold(publish));
+            let bytes = held_bytes(publish);
+            transaction.publish(hold(publish), bytes).map_err(|error| explain(&error))?;
+            self.link.shard.watch.transaction_grew(bytes);
             return Ok(());
         }
         let mut scratch = self.scratch.take();
@@ -168,10 +170,12 @@ impl Channel {
             if shard.is_congested(to.shard) {
                 self.link.held_up_by.set(Some(to.shard));
             }
+            let number = number.or_else(|| self.commit.expect_answer());
             let confirm = number.map(|number| (self.address(), number));
             return shard.command(queue, Command::Publish { message, confirm });
         }
         let accepted = shard.publish_here(to.queue, message);
+        self.commit.heard(accepted);
         if let Some(number) = number {
             if let Mode::Confirming(confirms) = &mut *self.mode.borrow_mut() {
                 if accepted { confirms.confirmed(number) } else { confirms.rejected(number) }
