@@ -7,14 +7,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::stream::Connection;
-use super::wire::{Due, Flight, Link, Packet};
+use super::wire::{CONNECT_GIVES_UP, Due, Flight, Link, Packet};
 use super::{Addr, Fd, Kind, Net, os_error, reaches, seen_from};
 use crate::driver::sim::World;
 use crate::driver::sim::hosts::HostId;
 use crate::driver::sim::random::Stream;
 use crate::readiness::Ready;
 
-/// How often a client knocks at a listener whose queue is full, after 1, 2, 4... seconds.
+/// Doublings of the pause between a client's attempts at a full queue: its patience ends before.
 const ATTEMPTS_MAX: u32 = 7;
 
 #[derive(Debug)]
@@ -113,6 +113,8 @@ impl Net {
         };
         let connection = Connection::new(Addr::Inet(local), Addr::Inet(to), None);
         let fd = self.open(world, Kind::Connection(connection))?;
+        let patience = self.wire.at(world.clock.elapsed() + CONNECT_GIVES_UP, Due::ConnectGivesUp { fd });
+        self.set_patience(fd, patience);
         let packet = Packet::Syn { from: local, to, attempt: 0 };
         let flight = Flight { link: (host, target), from: fd, to: None, packet };
         let (delay, bandwidth) = (self.faults.delay, self.faults.bandwidth);
@@ -175,13 +177,10 @@ impl Net {
         }
     }
 
-    /// A full queue drops who asks; the client asks again later.
+    /// A full queue drops who asks; the client asks again after 1, 2, 4... seconds, until its patience ends.
     fn knock_again(&mut self, world: &World, link: Link, client: Fd, from: SocketAddr, to: SocketAddr, attempt: u32) {
-        if attempt >= ATTEMPTS_MAX {
-            return self.fail(client, libc::ETIMEDOUT);
-        }
         let packet = Packet::Syn { from, to, attempt: attempt + 1 };
-        let again = world.clock.elapsed() + Duration::from_secs(1 << attempt);
+        let again = world.clock.elapsed() + Duration::from_secs(1 << attempt.min(ATTEMPTS_MAX));
         self.wire.at(again, Due::Arrives(Flight { link, from: client, to: None, packet }));
     }
 

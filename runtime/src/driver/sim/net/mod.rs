@@ -264,6 +264,10 @@ impl Net {
                         self.fail(fd, libc::ETIMEDOUT);
                     }
                 }
+                Due::ConnectGivesUp { fd } => {
+                    world.note("connect given up", fd as u64, 0);
+                    self.fail(fd, libc::ETIMEDOUT);
+                }
             }
         }
     }
@@ -315,7 +319,12 @@ impl Net {
 
     /// A host is gone: its sockets with it, and nobody is told.
     pub(crate) fn crash(&mut self, host: HostId) {
-        self.socks.retain(|_, sock| sock.host != host);
+        let gone: Vec<Fd> = self.socks.iter().filter(|(_, sock)| sock.host == host).map(|(&fd, _)| fd).collect();
+        for fd in gone {
+            self.answered(fd);
+            self.socks.remove(&fd);
+        }
+        self.wire.crash(host);
         self.paths.retain(|(at, _), listener| *at != host || listener.take().is_none());
     }
 

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::Shutdown;
 
-use super::wire::{Flight, Link, Packet};
+use super::wire::{Flight, Link, Moment, Packet};
 use super::{Addr, Fd, Kind, Net, Sock, os_error};
 use crate::driver::sim::World;
 use crate::driver::sim::hosts::HostId;
@@ -48,6 +48,8 @@ pub(super) struct Connection {
     starved: bool,
     /// Close means reset.
     resets: bool,
+    /// When the connect fails for want of an answer.
+    patience: Option<Moment>,
 }
 
 impl Connection {
@@ -65,6 +67,7 @@ impl Connection {
             unread: 0,
             starved: false,
             resets: false,
+            patience: None,
         }
     }
 
@@ -150,8 +153,23 @@ impl Net {
         }
     }
 
+    /// A socket's connect fails at that moment.
+    pub(super) fn set_patience(&mut self, fd: Fd, moment: Moment) {
+        if let Ok(connection) = self.connection(fd) {
+            connection.patience = Some(moment);
+        }
+    }
+
+    /// A socket's connect has ended, one way or the other.
+    pub(super) fn answered(&mut self, fd: Fd) {
+        if let Some(moment) = self.connection(fd).ok().and_then(|connection| connection.patience.take()) {
+            self.wire.cancel(moment);
+        }
+    }
+
     /// The connection's other side has answered.
     pub(super) fn established(&mut self, fd: Fd, other: (HostId, Fd)) {
+        self.answered(fd);
         if let Ok(connection) = self.connection(fd) {
             connection.other = Some(other);
             self.tell(fd, Ready::WRITABLE);
@@ -160,6 +178,7 @@ impl Net {
 
     /// Ends a connection with an error and tells whoever waits for it.
     pub(super) fn fail(&mut self, fd: Fd, code: i32) {
+        self.answered(fd);
         if let Ok(connection) = self.connection(fd) {
             connection.fail(code);
             self.tell(fd, all());
@@ -277,6 +296,7 @@ impl Net {
     }
 
     pub(super) fn close_connection(&mut self, world: &World, fd: Fd) {
+        self.answered(fd);
         let Ok(connection) = self.connection(fd) else { return };
         // Linux: whoever closes without having read everything resets.
         let resets = connection.resets || !connection.received.is_empty();

@@ -7,8 +7,7 @@
 //!                                                           datagrams are lost
 //! ```
 //!
-//! The packets of one connection and direction stay in order, as TCP sees to it. A host that is down is cut off from
-//! everybody.
+//! The packets of one connection and direction stay in order, as TCP sees to it. Nothing arrives at a host that is down.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,7 +19,7 @@ use crate::driver::sim::hosts::HostId;
 use crate::driver::sim::random::Stream;
 
 /// After how long without an answer a connect fails, as Linux does after its seventh SYN.
-const CONNECT_GIVES_UP: Duration = Duration::from_secs(127);
+pub(super) const CONNECT_GIVES_UP: Duration = Duration::from_secs(127);
 
 /// After how long without an answer an established connection fails, as Linux does after fifteen retransmissions.
 const DATA_GIVES_UP: Duration = Duration::from_secs(924);
@@ -30,6 +29,9 @@ const HEADER_SIZE: usize = 40;
 
 /// One direction between two hosts.
 pub(super) type Link = (HostId, HostId);
+
+/// Names something that is to happen.
+pub(super) type Moment = (Duration, u64);
 
 /// What a packet says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +87,6 @@ impl Packet {
     /// When its sender gives the connection up, if nobody answers.
     fn gives_up(&self) -> Option<Duration> {
         match self {
-            Packet::Syn { .. } => Some(CONNECT_GIVES_UP),
             Packet::Data(_) | Packet::Fin => Some(DATA_GIVES_UP),
             _ => None,
         }
@@ -112,12 +113,16 @@ pub(super) enum Due {
         link: Link,
         number: u64,
     },
+    /// Nobody has answered this socket's connect.
+    ConnectGivesUp {
+        fd: Fd,
+    },
 }
 
 /// All that is on its way.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
-    air: BTreeMap<(Duration, u64), Due>,
+    air: BTreeMap<Moment, Due>,
     cut: BTreeSet<Link>,
     held: BTreeMap<Link, Vec<(u64, Flight)>>,
     /// When a link has carried all that it was given.
@@ -132,10 +137,16 @@ impl Wire {
         self.last_number
     }
 
-    /// Has something happen at `at`.
-    pub(super) fn at(&mut self, at: Duration, due: Due) {
-        let number = self.number();
-        self.air.insert((at, number), due);
+    /// Has something happen at `at`; answers by what it can be cancelled.
+    pub(super) fn at(&mut self, at: Duration, due: Due) -> Moment {
+        let moment = (at, self.number());
+        self.air.insert(moment, due);
+        moment
+    }
+
+    /// What would have happened then does not.
+    pub(super) fn cancel(&mut self, moment: Moment) {
+        self.air.remove(&moment);
     }
 
     /// Sends a packet, not to arrive before `after`; answers when it will.
@@ -185,9 +196,14 @@ impl Wire {
 
     // ---- cut links
 
-    /// Whether a packet may pass.
+    /// Whether a packet may pass. What a host has sent before its crash is on its way.
     pub(super) fn is_open(&self, world: &World, link: Link) -> bool {
-        !self.cut.contains(&link) && world.hosts.is_up(link.0) && world.hosts.is_up(link.1)
+        !self.cut.contains(&link) && world.hosts.is_up(link.1)
+    }
+
+    /// A host has crashed: nobody sends again what it has sent.
+    pub(super) fn crash(&mut self, host: HostId) {
+        self.held.retain(|link, _| link.0 != host);
     }
 
     pub(super) fn cut(&mut self, link: Link) {
