@@ -29,12 +29,17 @@ use crate::shared::{Shared, WriterState};
 use crate::stats::add;
 
 const ZEROS: [u8; ALIGNMENT] = [0; ALIGNMENT];
+/// Bytes that a new log file has ready ahead of the groups, and by how many more it then grows.
+const GROW_AHEAD: u64 = 4 * 1024 * 1024;
+const GROW_STEP: u64 = 4 * 1024 * 1024;
 
 /// A job of the committer.
 pub(crate) enum Commit {
     Batch(Batch, Arc<WriterState>),
     /// A log file that nothing needs any more.
-    Spare(LogId, File),
+    Spare(Spare),
+    /// The log file has blocks up to here.
+    Room(LogId, u64),
     /// The last job: what came before is written, then the keeper closes.
     Close(Option<Reply<Result<(), Error>>>),
 }
@@ -49,10 +54,20 @@ pub(crate) struct Committer {
     pub(crate) next: GroupSeq,
     pub(crate) previous: u32,
     pub(crate) current: Option<Current>,
-    pub(crate) spares: VecDeque<(LogId, File)>,
+    pub(crate) spares: VecDeque<Spare>,
     pub(crate) log_size: u64,
     /// State of the generator of incarnations.
     pub(crate) incarnations: u64,
+    /// The file that the keeper is giving blocks to, and up to where.
+    pub(crate) growing: Option<(LogId, u64)>,
+}
+
+/// A log file without anything that is needed.
+pub(crate) struct Spare {
+    pub(crate) log: LogId,
+    pub(crate) file: File,
+    /// Up to here it has blocks that were written before: elsewhere a sync costs five times as much.
+    pub(crate) blocks: u64,
 }
 
 /// The file that is written.
@@ -61,6 +76,8 @@ pub(crate) struct Current {
     pub(crate) file: File,
     pub(crate) offset: u64,
     pub(crate) incarnation: u64,
+    /// As [`Spare::blocks`].
+    pub(crate) blocks: u64,
 }
 
 impl Committer {
@@ -90,39 +107,66 @@ impl Committer {
         }
     }
 
+    /// What the keeper says goes first: the batches may be waiting for it.
     fn take_spares(&mut self, jobs: &mut VecDeque<Commit>) {
-        if !jobs.iter().any(|job| matches!(job, Commit::Spare(..))) {
+        if !jobs.iter().any(|job| matches!(job, Commit::Spare(_) | Commit::Room(..))) {
             return;
         }
         let others = std::mem::take(jobs);
         for job in others {
             match job {
-                Commit::Spare(log, file) => self.spares.push_back((log, file)),
+                Commit::Spare(spare) => self.spares.push_back(spare),
+                Commit::Room(log, blocks) => self.has_room(log, blocks),
                 other => jobs.push_back(other),
             }
         }
     }
 
-    /// Bytes for a group that begins with this job, in this file or the next; `None` when there is no next yet.
+    fn has_room(&mut self, log: LogId, blocks: u64) {
+        self.growing = None;
+        match &mut self.current {
+            Some(current) if current.log == log => current.blocks = blocks,
+            _ => self.spares.iter_mut().filter(|spare| spare.log == log).for_each(|spare| spare.blocks = blocks),
+        }
+    }
+
+    /// Bytes for a group that begins with this job, in this file or the next; `None` when there are none yet.
     fn room_for(&mut self, job: Option<&Commit>) -> Option<usize> {
         let Some(Commit::Batch(first, _)) = job else { return Some(0) };
-        let needed = group::padded(HEAD_SIZE + LINE_SIZE + first.size());
-        let room = |current: &Current| self.log_size.saturating_sub(current.offset);
-        let mut room = self.current.as_ref().map_or(0, room);
-        if room < needed as u64 {
+        let needed = group::padded(HEAD_SIZE + LINE_SIZE + first.size()) as u64;
+        let fits = self.current.as_ref().is_some_and(|current| current.offset + needed <= self.log_size);
+        if !fits {
             self.rotate()?;
-            room = self.log_size;
         }
-        usize::try_from(room).ok()
+        self.grow_ahead(needed);
+        let current = self.current.as_ref()?;
+        let room = current.blocks.saturating_sub(current.offset);
+        usize::try_from(room).ok().filter(|_| room >= needed)
+    }
+
+    /// A new log file gets its blocks as it fills, some megabytes ahead of the groups.
+    fn grow_ahead(&mut self, needed: u64) {
+        let (Some(current), Some(keeper), None) = (&self.current, &self.keeper, self.growing) else { return };
+        let wanted = (current.offset + needed.max(GROW_AHEAD)).min(self.log_size);
+        let spare =
+            self.spares.front().filter(|spare| current.offset + GROW_AHEAD > self.log_size && spare.blocks == 0);
+        let (log, file, from, to) = match spare {
+            _ if current.blocks < wanted => (current.log, &current.file, current.blocks, wanted + GROW_STEP),
+            Some(spare) => (spare.log, &spare.file, 0, GROW_STEP),
+            None => return,
+        };
+        let to = to.min(self.log_size);
+        self.growing = Some((log, to));
+        let _ = keeper.send(Keep::Grow { log, file: file.clone(), from, to }); // gone: the store is closing
     }
 
     fn rotate(&mut self) -> Option<()> {
-        let (log, file) = self.spares.pop_front()?;
+        let Spare { log, file, blocks } = self.spares.pop_front()?;
         let keeper = self.keeper.as_ref()?;
         let began = Keep::Began { log, file: file.clone(), first: self.next, previous: self.previous };
         let _ = keeper.send(began); // gone: the store is closing
         self.incarnations = self.incarnations.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.current = Some(Current { log, file, offset: 0, incarnation: mix(self.incarnations) });
+        self.current = Some(Current { log, file, offset: 0, incarnation: mix(self.incarnations), blocks });
         Some(())
     }
 
@@ -212,7 +256,7 @@ fn refuse(jobs: &mut VecDeque<Commit>) {
         match job {
             Commit::Batch(_, writer) => writer.durable.end(),
             Commit::Close(Some(reply)) => reply.send(Err(Error::Closed)),
-            Commit::Close(None) | Commit::Spare(..) => {}
+            Commit::Close(None) | Commit::Spare(_) | Commit::Room(..) => {}
         }
     }
 }

@@ -17,7 +17,7 @@ use leveret_runtime::fs::File;
 use leveret_runtime::lane::{Lane, Reply};
 
 use crate::batch::Batch;
-use crate::committer::Commit;
+use crate::committer::{Commit, Spare};
 use crate::copy::{Copy, Item, Output, Source};
 use crate::directory::Directory;
 use crate::error::{Error, Flaw};
@@ -47,6 +47,8 @@ pub(crate) enum Keep {
     Link(Lane<Keep>, Lane<Commit>),
     /// The committer goes on in this file, with this group.
     Began { log: LogId, file: File, first: GroupSeq, previous: u32 },
+    /// The file needs blocks: zeros are to be written there.
+    Grow { log: LogId, file: File, from: u64, to: u64 },
     /// A group is durable, in the sense of the option.
     Committed(Committed),
     /// The group is synced, and all before it.
@@ -97,6 +99,14 @@ pub(crate) struct LogFile {
     pub(crate) previous: u32,
 }
 
+/// Blocks that a log file needs.
+struct Growth {
+    log: LogId,
+    file: File,
+    from: u64,
+    to: u64,
+}
+
 /// What is under way.
 enum Work {
     Nothing,
@@ -123,6 +133,8 @@ pub(crate) struct Keeper {
     manifest_due: bool,
     /// There was no room: see [`Keeper::stall`].
     stalled: bool,
+    /// What there was no room for.
+    growth: Option<Growth>,
     /// The last group applied, and the last one synced.
     applied: GroupSeq,
     synced: GroupSeq,
@@ -155,6 +167,7 @@ impl Keeper {
             work: Work::Nothing,
             manifest_due: false,
             stalled: false,
+            growth: None,
             applied,
             synced: applied,
             links: None,
@@ -187,6 +200,7 @@ impl Keeper {
                 self.index.begin_log(log);
                 self.logs.push_back(LogFile { log, file, first, previous });
             }
+            Keep::Grow { log, file, from, to } => self.grow(Growth { log, file, from, to })?,
             Keep::Committed(committed) => self.apply(&committed)?,
             Keep::Synced(seq) => {
                 self.synced = seq;
@@ -212,6 +226,27 @@ impl Keeper {
         }
         self.applied = committed.seq;
         Ok(())
+    }
+
+    /// Gives a new log file blocks. Its size says how many it has.
+    fn grow(&mut self, growth: Growth) -> Result<(), Error> {
+        let Growth { log, ref file, from, to } = growth;
+        let path = self.directory.log(log);
+        let written = file.write_zeros_at(to.saturating_sub(from), from).map_err(|e| Error::io("write", &path, e));
+        match written.and_then(|()| file.sync_all().map_err(|e| Error::io("sync", &path, e))) {
+            Ok(()) => {
+                if let Some((_, committer)) = &self.links {
+                    let _ = committer.send(Commit::Room(log, to)); // gone: the runtime ends
+                }
+                Ok(())
+            }
+            Err(error) if error.is_full() => {
+                self.growth = Some(growth);
+                self.stall(&error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn plan(&mut self, request: &ReadRequest) -> Result<Plan, Error> {
@@ -431,7 +466,9 @@ impl Keeper {
         add(&self.shared.counters.manifests, 1);
         add(&self.shared.counters.manifest_bytes, bytes.len() as u64);
         self.let_go()?;
-        self.shared.set_blocked(None);
+        if self.growth.is_none() {
+            self.shared.set_blocked(None);
+        }
         self.count();
         Ok(())
     }
@@ -444,7 +481,10 @@ impl Keeper {
         for retired in self.retired.drain(..) {
             add(&self.shared.counters.log_files_emptied, 1);
             if let Some((_, committer)) = &self.links {
-                let _ = committer.send(Commit::Spare(retired.log, retired.file)); // gone: the runtime ends
+                let path = self.directory.log(retired.log);
+                let blocks = retired.file.metadata().map_err(|e| Error::io("look at", &path, e))?.len();
+                let spare = Spare { log: retired.log, file: retired.file, blocks };
+                let _ = committer.send(Commit::Spare(spare)); // gone: the runtime ends
             }
         }
         Ok(())
@@ -462,9 +502,12 @@ impl Keeper {
     /// There may be room again; dead segments that nothing else has removed go.
     fn tick(&mut self) -> Result<(), Error> {
         self.stalled = false;
+        if let Some(growth) = self.growth.take() {
+            self.grow(growth)?;
+        }
         self.manifest_due |= self.index.dead_segments().next().is_some();
         self.write_manifest_if_due()?;
-        if !self.manifest_due && !self.needs_flush() {
+        if !self.manifest_due && self.growth.is_none() && !self.needs_flush() {
             self.shared.set_blocked(None);
         }
         Ok(())

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use leveret_runtime::fs::File;
 use leveret_runtime::random;
 
+use crate::committer::Spare;
 use crate::directory::Directory;
 use crate::error::{Error, Flaw};
 use crate::group::ALIGNMENT;
@@ -31,7 +32,9 @@ pub(crate) struct Opened {
     pub(crate) index: Index,
     /// Oldest first.
     pub(crate) logs: VecDeque<LogFile>,
-    pub(crate) spares: VecDeque<(LogId, File)>,
+    pub(crate) spares: VecDeque<Spare>,
+    /// The size of the file that the last group lies in.
+    pub(crate) tail_size: u64,
     pub(crate) end: End,
     pub(crate) recovered: Recovered,
 }
@@ -126,7 +129,6 @@ fn create(directory: &Directory, options: &Options) -> Result<LogState, Error> {
     for id in &logs {
         let path = directory.log(*id);
         let file = directory.create(&path)?;
-        file.allocate(0, u64::from(options.log_file_size)).map_err(|e| Error::io("make room for", &path, e))?;
         file.sync_all().map_err(|e| Error::io("sync", &path, e))?;
     }
     directory.sync(&directory.logs())?;
@@ -209,9 +211,6 @@ fn replay(directory: &Directory, state: LogState, mut index: Index, write: bool)
     let mut on_disk = BTreeMap::new();
     for id in &state.logs {
         let log = open_log(directory, *id, write)?;
-        if log.size != u64::from(state.log_size) {
-            return Err(log.damaged(log.size.min(u64::from(state.log_size)), Flaw::Missing));
-        }
         on_disk.insert(*id, log);
     }
     let start =
@@ -231,14 +230,20 @@ fn replay(directory: &Directory, state: LogState, mut index: Index, write: bool)
         sync_replayed(&on_disk, &used)?;
     }
     recovered.queues = queues(&index);
+    let tail_size = end.tail.and_then(|tail| on_disk.get(&tail.log)).map_or(0, |log| whole_pages(log.size));
     let mut logs = VecDeque::new();
     for (log, first, previous) in used {
         if let Some(found) = on_disk.remove(&log) {
             logs.push_back(LogFile { log, file: found.file, first, previous });
         }
     }
-    let spares = on_disk.into_iter().map(|(id, log)| (id, log.file)).collect();
-    Ok(Opened { lock: None, state, index, logs, spares, end, recovered })
+    let spares =
+        on_disk.into_iter().map(|(log, found)| Spare { log, file: found.file, blocks: whole_pages(found.size) });
+    Ok(Opened { lock: None, state, index, logs, spares: spares.collect(), tail_size, end, recovered })
+}
+
+fn whole_pages(size: u64) -> u64 {
+    size / ALIGNMENT as u64 * ALIGNMENT as u64
 }
 
 /// What was read may be in the system's cache only: before anything builds on it, it is made durable.

@@ -16,6 +16,7 @@ use crate::options::Options;
 use crate::plan::{Message, ReadLimits, ReadRequest};
 use crate::record::SeqRange;
 use crate::recover::{self, Opened, Recovered};
+use crate::scan::Tail;
 use crate::shared::{Shared, WriterState};
 use crate::stats::{Stats, add};
 use crate::writer::Writer;
@@ -49,12 +50,14 @@ impl Store {
     /// Outside of a coroutine.
     pub fn open(path: &Path, options: Options) -> Result<(Store, Recovered), Error> {
         let options = options.normalized();
-        let Opened { lock, state, index, logs, spares, end, recovered } = recover::open(path, &options)?;
+        let Opened { lock, state, index, logs, spares, tail_size, end, recovered } = recover::open(path, &options)?;
         let shared = Arc::new(Shared::new(options));
         let (directory, store, log_size) = (Directory::new(path), state.store, state.log_size);
         let current = end.tail.and_then(|tail| {
             let log = logs.iter().find(|log| log.log == tail.log)?;
-            Some(Current { log: tail.log, file: log.file.clone(), offset: tail.offset, incarnation: tail.incarnation })
+            let Tail { log: id, offset, incarnation } = tail;
+            // A file that ends in the padding of its last group goes on behind it.
+            Some(Current { log: id, file: log.file.clone(), offset, incarnation, blocks: tail_size.max(offset) })
         });
         let applied = GroupSeq(end.seq.0 - 1);
         let threads = |error| Error::io("start a thread for", path, error);
@@ -71,6 +74,7 @@ impl Store {
             spares,
             log_size: u64::from(log_size),
             incarnations: random::u64(),
+            growing: None,
         };
         let committer = Lane::start("store-committer", move |jobs| committer.work(jobs)).map_err(threads)?;
         let _ = keeper.send(Keep::Link(keeper.clone(), committer.clone())); // it has just begun
