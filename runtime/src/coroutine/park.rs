@@ -179,7 +179,15 @@ impl Parker {
         });
     }
 
-    #[inline(always)] // of `park_on` and of shielded waits
+    /// Waits for `deadline`, or for ever, but ends when the coroutine is killed, and does not unwind: for what runs as if on a
+    /// thread of its own. The ticket must be one of [`Parker::arm_shielded`].
+    pub(crate) fn park_until_killed(self, wait: Wait, deadline: Option<Instant>) {
+        if !self.task.is_killed() {
+            current::with(|shard| self.suspend(shard, wait, deadline));
+        }
+    }
+
+    #[inline(always)] // of `park_on` and of the waits that do not unwind
     fn suspend(&self, shard: &Shard, wait: Wait, deadline: Option<Instant>) -> Cause {
         let task = self.task;
         if task.ticket.get() != self.ticket {

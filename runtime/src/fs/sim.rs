@@ -2,12 +2,12 @@
 //! [`driver::sim::disk`](crate::driver::sim::disk) says.
 //!
 //! A call that was under way when its machine crashed never returns, as little as one for a file that was opened before:
-//! the caller waits until it is killed. Off the shards (an object that outlives its simulation) calls are immediate.
+//! the caller waits until it is killed. (A lane stands for a thread, which cannot be killed: it gets an error then.) Off the shards (an object that outlives its simulation) calls are immediate.
 
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{DirEntry, File, Metadata, Space, explain};
 use crate::coroutine::current;
@@ -109,13 +109,16 @@ impl Machine {
         let Some(world) = self.world.as_ref().filter(|_| current::try_task().is_some()) else {
             return Ok(Length::Whole);
         };
+        if self.is_off() {
+            return Err(off(world));
+        }
         let effect = world.plan.consult(world, call.point(), Some(path));
         let delay = if let Some(Effect::Delay(delay)) = effect { delay } else { Duration::ZERO };
-        pass(self.latency(world, call) + delay);
+        pass(world, self.latency(world, call) + delay);
         match effect {
             None | Some(Effect::Delay(_)) => Ok(Length::Whole),
             Some(Effect::Short) => Ok(Length::Short(world.draw(Stream::Disk))),
-            Some(Effect::Crash) => crash(world),
+            Some(Effect::Crash) => Err(crash(world)),
             Some(effect) => Err(error_of(effect)),
         }
     }
@@ -141,10 +144,10 @@ impl Machine {
     /// Does the call to the disk, if it is still the same machine.
     fn now<T>(&self, call: Call, f: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         if self.is_off() {
-            return match &self.world {
-                Some(_) if current::try_task().is_some() => off(),
-                _ => Err(io::Error::from_raw_os_error(libc::EIO)),
-            };
+            return Err(match &self.world {
+                Some(world) if current::try_task().is_some() => off(world),
+                _ => error_of(Effect::Fails),
+            });
         }
         let time = self.world.as_ref().map(|world| world.clock.system_now());
         let result = self.disk.state(|state| {
@@ -260,11 +263,27 @@ impl Machine {
 }
 
 /// Lets virtual time pass.
-fn pass(time: Duration) {
-    match time {
-        Duration::ZERO => {}
-        time if time < SLEEP_MIN => yield_now(),
-        time => sleep(time),
+pub(crate) fn pass(world: &World, time: Duration) {
+    if time.is_zero() {
+        return;
+    }
+    if world.lanes.is_running() {
+        return wait_as_thread(world, Some(world.now() + time));
+    }
+    match time < SLEEP_MIN {
+        true => yield_now(),
+        false => sleep(time),
+    }
+}
+
+/// Waits as a thread does, which no kill unwinds.
+fn wait_as_thread(world: &World, deadline: Option<Instant>) {
+    if world.lanes.is_killed() {
+        return;
+    }
+    match Parker::arm_shielded() {
+        Ok(parker) => parker.park_until_killed(Wait::Offload, deadline),
+        Err(Unwinding) => unreachable!("calls check for it first"),
     }
 }
 
@@ -277,14 +296,19 @@ pub(crate) fn error_of(effect: Effect) -> io::Error {
     })
 }
 
-/// The power is cut, and the caller with it.
-pub(crate) fn crash(world: &Rc<World>) -> ! {
+/// The power is cut, and the caller with it. Returns as [`off`] does.
+pub(crate) fn crash(world: &Rc<World>) -> io::Error {
     sim::crash_here(world);
-    off()
+    off(world)
 }
 
-/// The caller's machine is off: it waits for its kill.
-fn off() -> ! {
+/// The caller's machine is off: it waits for its kill, which unwinds it, unless it stands for a thread: then it gets an
+/// error.
+fn off(world: &World) -> io::Error {
+    if world.lanes.is_running() {
+        wait_as_thread(world, None);
+        return error_of(Effect::Fails);
+    }
     loop {
         match Parker::arm() {
             Ok(parker) => drop(parker.park(Wait::Sync("the end, on a machine that has crashed"), None)),

@@ -62,6 +62,7 @@ mod worker;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -70,6 +71,7 @@ pub use reply::{Answer, NoReply, Reply, reply};
 pub use worker::Worker;
 
 use crate::coroutine::{Builder, current};
+use crate::driver::sim::World;
 use crate::runtime::Handle;
 use queue::{Place, Queue};
 
@@ -80,7 +82,8 @@ const SIMULATED_STACK_SIZE: usize = 1024 * 1024;
 /// thread does what is queued, and ends.
 ///
 /// [The module](self) says what it is for. When the runtime ends, its lanes do what is queued and end before
-/// [`Runtime::run`](crate::Runtime::run) returns; simulated ones are killed at their next file call, as by a crash.
+/// [`Runtime::run`](crate::Runtime::run) returns. A simulated one whose runtime ends, or whose host crashes, finds that its
+/// file calls fail (EIO), and ends when it would take its next jobs: a work function must not go on for ever against errors.
 pub struct Lane<J> {
     queue: Arc<Queue<J>>,
     /// Dropped with the last clone.
@@ -118,8 +121,11 @@ impl<J: Send + 'static> Lane<J> {
     ) -> io::Result<Lane<J>> {
         let queue = Queue::new();
         let lane = Lane { queue: queue.clone(), sender: Arc::new(Sender(queue.clone())) };
-        if current::with(|shard| shard.driver.is_simulated()) {
-            let run = move || queue.run(Place::Coroutine, make());
+        if let Some(world) = current::with(|shard| shard.driver.world().cloned()) {
+            let run = move || {
+                let _lane = SimulatedThread::enter(world);
+                queue.run(Place::Coroutine, make());
+            };
             drop(Builder::new().name(name).stack_size(SIMULATED_STACK_SIZE).spawn(run)?);
         } else {
             let (handle, theirs) = (Handle::current(), queue.clone());
@@ -131,6 +137,22 @@ impl<J: Send + 'static> Lane<J> {
             current::with(|shard| shard.shared.lanes.add(queue, thread));
         }
         Ok(lane)
+    }
+}
+
+/// Marks the running coroutine as one that stands for a thread, until dropped.
+struct SimulatedThread(Rc<World>);
+
+impl SimulatedThread {
+    fn enter(world: Rc<World>) -> SimulatedThread {
+        world.lanes.enter();
+        SimulatedThread(world)
+    }
+}
+
+impl Drop for SimulatedThread {
+    fn drop(&mut self) {
+        self.0.lanes.leave();
     }
 }
 

@@ -176,7 +176,7 @@ fn a_bell_has_a_sleeping_shard_run_its_hooks() {
 #[test]
 fn a_worker_keeps_its_value_and_passes_on_panics_and_errors() {
     on_both(|| {
-        let worker = Worker::start("worker", || Ok(std::rc::Rc::new(std::cell::Cell::new(1)))).unwrap();
+        let worker = Worker::start("worker", || Ok(Rc::new(std::cell::Cell::new(1)))).unwrap();
         assert_eq!(worker.call(|value| value.replace(2)).unwrap(), 1);
         assert!(matches!(worker.call(|_| panic!("on purpose")), Err(JoinError::Panicked(_))));
         assert_eq!(worker.clone().call(|value| value.get()).unwrap(), 2);

@@ -7,7 +7,6 @@ use crate::driver::sim::World;
 use crate::driver::sim::disk::Disk;
 use crate::driver::sim::plan::{Effect, Fault};
 use crate::fs;
-use crate::sleep;
 
 /// The disk of the simulated host that the caller runs on.
 ///
@@ -83,10 +82,10 @@ fn strike(name: &'static str) -> io::Result<()> {
     match world.plan.consult(&world, name, None) {
         None | Some(Effect::Short) => Ok(()),
         Some(Effect::Delay(delay)) => {
-            sleep(delay);
+            fs::sim::pass(&world, delay);
             Ok(())
         }
-        Some(Effect::Crash) => fs::sim::crash(&world),
+        Some(Effect::Crash) => Err(fs::sim::crash(&world)),
         Some(effect) => Err(fs::sim::error_of(effect)),
     }
 }

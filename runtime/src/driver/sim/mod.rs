@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod disk;
 pub(crate) mod fault;
 pub(crate) mod hosts;
+pub(crate) mod lanes;
 pub(crate) mod net;
 pub(crate) mod plan;
 pub(crate) mod random;
@@ -25,6 +26,7 @@ use clock::Clock;
 use disk::Disks;
 use fault::Faults;
 use hosts::{HostId, Hosts, Skew};
+use lanes::SimulatedLanes;
 use net::Net;
 use plan::Plan;
 use random::{Random, Stream, mix};
@@ -43,6 +45,7 @@ pub(crate) struct World {
     pub(crate) hosts: Hosts,
     pub(crate) plan: Plan,
     disks: Disks,
+    pub(crate) lanes: SimulatedLanes,
     net: RefCell<Net>,
     /// Who waits for a socket to be closed.
     freed: RefCell<Vec<RemoteWaiter>>,
@@ -68,6 +71,7 @@ impl World {
             hosts: Hosts::new(),
             plan: Plan::default(),
             disks: Disks::default(),
+            lanes: SimulatedLanes::default(),
             net: RefCell::new(Net::new(shards)),
             freed: RefCell::default(),
             random: Random::new(seed),
