@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use leveret_core::access::limit::LimitReached;
 use leveret_core::queue::{Delivery, Got};
 use leveret_core::topology::QueueRecord;
 use leveret_core::{ConsumerId, Error, QueueId, ShardId};
@@ -65,6 +66,8 @@ pub enum Reply {
     Queue(Arc<QueueRecord>, bool),
     /// It was refused.
     Refused(Error),
+    /// A limit on connections or channels is reached.
+    Full(LimitReached),
     /// The queue does not exist any more.
     Gone,
 }

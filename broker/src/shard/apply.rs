@@ -12,6 +12,7 @@ use leveret_core::{Name, QueueId, VhostId};
 use super::Shard;
 use super::address::QueueAddress;
 use super::queues::Command;
+use super::quota::Quota;
 use super::replication::Change;
 use crate::metadata::{Op, Recovered, TopologyOps, access_ops};
 
@@ -19,6 +20,12 @@ impl Shard {
     /// This shard's copy of users, permissions, policies and limits, as of now.
     pub fn access(&self) -> Arc<Access> {
         self.access.borrow().clone()
+    }
+
+    /// Counts the changes to that copy: what was derived from it before another number is stale.
+    #[inline]
+    pub fn access_epoch(&self) -> u64 {
+        self.access.borrow().epoch()
     }
 
     /// Makes the state that was stored. Before any client is served, on every shard alike.
@@ -62,15 +69,26 @@ impl Shard {
             AccessChange::VhostSet { .. } | AccessChange::VhostRemoved { .. } | AccessChange::VhostLimited { .. } => {
                 let counterpart = counterpart(&self.topology.borrow(), change);
                 counterpart.iter().for_each(|change| drop(self.apply_to_topology(change)));
+                if let AccessChange::VhostLimited { name, .. } | AccessChange::VhostRemoved { name } = change {
+                    self.report_quotas(vec![Quota::VhostConnections(name.clone())]);
+                }
             }
+            AccessChange::UserLimited { name, .. } => self.report_quotas_of_user(name),
             AccessChange::PolicySet { vhost, .. } | AccessChange::PolicyRemoved { vhost, .. } => {
                 self.apply_policies(vhost);
             }
             AccessChange::UserRemoved { name } => {
-                self.close_clients(&format!("user '{name}' was deleted"), |client| client.user().as_ref() == Some(name))
+                self.report_quotas_of_user(name);
+                self.close_clients(&format!("user '{name}' was deleted"), |client| {
+                    client.user().as_ref() == Some(name)
+                });
             }
             _ => {}
         }
+    }
+
+    fn report_quotas_of_user(self: &Rc<Self>, name: &Name) {
+        self.report_quotas(vec![Quota::UserConnections(name.clone()), Quota::UserChannels(name.clone())]);
     }
 
     /// Asks clients to go.

@@ -14,6 +14,7 @@ use super::address::{ChannelKey, QueueAddress, Reply, Ticket};
 use super::alarm::Alarms;
 use super::metadata::Request;
 use super::queues::Command;
+use super::quota::Quota;
 use super::replication::Change;
 use super::{OWNER, Shard};
 
@@ -59,6 +60,10 @@ pub enum Mail {
     Apply(u64, Arc<[Change]>),
     /// To the owner: that shard has applied the changes up to that number.
     Applied(ShardId, u64),
+    /// To the owner: what that shard has of something that is limited from now on.
+    Counted(ShardId, Quota, u64),
+    /// To the owner: that shard has one fewer of each.
+    Vacated(ShardId, Vec<Quota>),
 }
 
 /// Outgoing mail, piled up during a turn.
@@ -143,6 +148,8 @@ impl Shard {
                 self.send(OWNER, Mail::Applied(self.id, number));
             }
             Mail::Applied(shard, number) => self.note_applied(shard, number),
+            Mail::Counted(shard, quota, count) => self.note_counted(shard, quota, count),
+            Mail::Vacated(shard, quotas) => self.note_vacated(shard, &quotas),
         }
     }
 

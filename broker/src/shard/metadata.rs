@@ -15,6 +15,7 @@ use leveret_core::{ConnectionId, Error, Name, QueueId, ShardId, VhostId};
 
 use super::address::{Reply, Ticket};
 use super::mail::Mail;
+use super::quota::Quota;
 use super::replication::{Answer, Change};
 use super::{OWNER, Shard};
 
@@ -82,6 +83,13 @@ pub enum Action {
     },
     /// A connection ended: its exclusive queues go.
     ConnectionEnded,
+    /// A connection or a channel opens where there are limits.
+    Occupy {
+        /// Where it opens.
+        shard: ShardId,
+        user: Name,
+        quotas: Vec<Quota>,
+    },
 }
 
 /// What a request comes to.
@@ -175,6 +183,10 @@ impl Shard {
                 connection,
             })?),
             Action::QueueEnded { queue, reply } => Ok(Checked::new(topology.queue_ended(vhost, queue), reply, false)),
+            Action::Occupy { shard, user, quotas } => {
+                let reply = self.check_quotas(shard, &user, &quotas).map_or_else(Reply::Full, |()| Reply::Done);
+                Ok(Checked::new(None, reply, false))
+            }
             Action::ConnectionEnded => {
                 let queues = topology.exclusive_queues(connection);
                 let changes = queues.iter().filter_map(|(vhost, queue)| topology.queue_ended(*vhost, *queue));

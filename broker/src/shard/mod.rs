@@ -15,9 +15,11 @@ mod apply;
 pub mod delays;
 pub mod editor;
 pub mod history;
+pub mod logins;
 pub mod mail;
 pub mod metadata;
 pub mod queues;
+pub mod quota;
 pub mod replication;
 mod republish;
 pub mod tally;
@@ -41,8 +43,10 @@ use alarm::Watch;
 use delays::Delays;
 use editor::Editor;
 use history::Histories;
+use logins::Logins;
 use mail::{Mail, Post};
 use queues::Queues;
+use quota::Quotas;
 use replication::Owner;
 use tally::Tally;
 
@@ -97,6 +101,8 @@ pub struct Shard {
     pub topology: RefCell<Topology>,
     /// This shard's copy of users, permissions, policies and limits.
     access: RefCell<Arc<Access>>,
+    logins: Logins,
+    quotas: Quotas,
     /// Routes this shard's publishes.
     pub router: RefCell<Router>,
     /// The queues that live here.
@@ -152,6 +158,8 @@ impl Shard {
             config,
             topology: RefCell::new(Topology::new()),
             access: RefCell::default(),
+            logins: Logins::default(),
+            quotas: Quotas::default(),
             router: RefCell::new(Router::seeded(runtime::random::u64())),
             queues: Queues::default(),
             delays: Delays::default(),
@@ -284,6 +292,7 @@ impl Shard {
         assert!(self.clients.borrow().is_empty(), "no connection is left");
         assert!(self.turn_end.borrow().is_empty());
         self.owner.assert_at_rest();
+        self.quotas.assert_at_rest();
         self.queues.assert_at_rest();
     }
 

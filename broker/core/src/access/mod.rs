@@ -21,6 +21,7 @@
 //! | [`password`] | digests |
 //! | [`policy`] | which policy applies, and what it does to a queue |
 //! | [`limit`] | limits of users and virtual hosts |
+//! | [`throttle`] | slowing down who guesses passwords |
 
 mod change;
 mod command;
@@ -36,6 +37,7 @@ mod refusal;
 mod tag;
 #[cfg(test)]
 mod tests;
+pub mod throttle;
 mod users;
 mod vhosts;
 

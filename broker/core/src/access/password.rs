@@ -134,6 +134,12 @@ impl std::fmt::Debug for PasswordHash {
     }
 }
 
+/// What a cache remembers of a password that was right: SHA-256 of it and of a secret of the process, so that who reads the
+/// memory of one process learns nothing for another.
+pub fn fingerprint(secret: &[u8; 16], password: &[u8]) -> [u8; 32] {
+    sha2::Sha256::new().chain_update(secret).chain_update(password).finalize().into()
+}
+
 /// Compares in a time that depends on the lengths only.
 pub fn equal(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0

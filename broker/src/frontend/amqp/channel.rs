@@ -28,10 +28,12 @@ use super::errors::explain;
 use super::output::Output;
 use super::overdue::Marks;
 use super::publish::precondition;
+use super::rights::Granted;
 use super::transaction::{Commit, Held};
 use crate::shard::address::{ChannelAddress, ChannelKey, QueueAddress, Reply, Subscriber, Ticket};
 use crate::shard::metadata::{Action, Request};
 use crate::shard::queues::Command;
+use crate::shard::quota::Quota;
 use crate::shard::tally::{ChannelTally, ExchangeTally};
 use crate::shard::{AtTurnEnd, Shard};
 
@@ -66,6 +68,10 @@ pub(super) struct Link {
     pub(super) cancel_notify: bool,
     /// Its consumers.
     pub(super) consumer_count: Rc<Cell<u64>>,
+    /// What its user may do.
+    pub(super) granted: Granted,
+    /// What the connection counts as, until it is counted no more.
+    pub(super) counted: RefCell<Vec<Quota>>,
     /// The shard that its publishes go to is behind with them: it reads no more until that has caught up.
     pub(super) held_up_by: Cell<Option<ShardId>>,
     /// How often to look for deliveries that were not acknowledged in time.

@@ -20,11 +20,15 @@ use leveret_runtime as runtime;
 use runtime::sync::Event as Flag;
 
 use super::channel::{Channel, Link};
+use super::errors::explain_limit;
 use super::heartbeat::{Due, Heartbeat};
 use super::login::{self, Refusal};
 use super::output::Output;
 use super::overdue;
+use super::rights::Granted;
+use crate::shard::address::Reply;
 use crate::shard::metadata::Action;
+use crate::shard::quota::Quota;
 use crate::shard::{Client, Inspection, Shard};
 use crate::transport::Transport;
 
@@ -374,7 +378,7 @@ impl Connection {
     // ---- the handshake
 
     fn log_in(&self, start: &StartOk<'_>) -> Result<(), Ended> {
-        match login::check(start, self.peer) {
+        match login::check(&self.shard, start, self.peer) {
             Ok(user) => {
                 log::debug!("connection {}: user '{user}' authenticated", self.peer);
                 *self.user.borrow_mut() = Some(user);
@@ -407,10 +411,13 @@ impl Connection {
 
     fn open(self: &Rc<Self>, open: &Open<'_>) {
         let vhost = self.shard.topology.borrow().vhost_id(open.virtual_host);
-        let (Some(vhost), Some(user)) = (vhost, self.user.borrow().clone()) else {
-            let text = format_args!("vhost {} not found", open.virtual_host);
-            return self.refuse(0, &ProtocolError::new(ReplyCode::NotAllowed, text).blame(open));
+        let refuse = |text: std::fmt::Arguments<'_>| {
+            self.refuse(0, &ProtocolError::new(ReplyCode::NotAllowed, text).blame(open));
         };
+        let (Some(vhost), Some(user)) = (vhost, self.user.borrow().clone()) else {
+            return refuse(format_args!("vhost {} not found", open.virtual_host));
+        };
+        let may_enter = self.shard.access().rights(&user, open.virtual_host).is_some();
         let machine = self.machine.borrow();
         let link = Link {
             shard: self.shard.clone(),
@@ -422,12 +429,31 @@ impl Connection {
             frame_max: machine.negotiated().frame_max,
             cancel_notify: machine.client_capabilities().consumer_cancel_notify,
             consumer_count: Rc::default(),
+            granted: Granted::default(),
+            counted: RefCell::default(),
             held_up_by: Cell::new(None),
             overdue_look: Cell::new(self.shard.config.limits.consumer_timeout.map(overdue::interval)),
         };
         drop(machine);
-        *self.link.borrow_mut() = Some(Rc::new(link));
+        let link = Rc::new(link);
+        let (host, user) = (link.vhost_name.clone(), link.user.clone());
+        let quotas = vec![Quota::VhostConnections(host.clone()), Quota::UserConnections(user.clone())];
+        if let Err(error) = ask_for_room(&link, &quotas) {
+            return self.refuse(0, &error.blame(open));
+        }
+        link.counted.replace(quotas);
+        if !may_enter {
+            self.shard.vacate(link.counted.take());
+            return refuse(format_args!("access to vhost '{host}' refused for user '{user}'"));
+        }
+        *self.link.borrow_mut() = Some(link);
         self.reply(|machine, out| machine.accept_open(out));
+    }
+
+    /// Whether the user still has access to the virtual host.
+    fn may_stay(&self) -> bool {
+        let link = self.link.borrow().clone();
+        link.is_some_and(|link| self.shard.access().rights(&link.user, &link.vhost_name).is_some())
     }
 
     /// The users of today have passwords that do not expire; the same password again is fine.
@@ -436,9 +462,9 @@ impl Connection {
         let response = [b"\0", user.as_bytes(), b"\0", update.new_secret].concat();
         let client_properties = leveret_amqp::table::RawTable::EMPTY;
         let again = StartOk { client_properties, mechanism: "PLAIN", response: &response, locale: "en_US" };
-        match login::check(&again, self.peer) {
-            Ok(_) => self.reply(|machine, out| machine.accept_secret(out)),
-            Err(_) => {
+        match login::check(&self.shard, &again, self.peer) {
+            Ok(_) if self.may_stay() => self.reply(|machine, out| machine.accept_secret(out)),
+            Ok(_) | Err(_) => {
                 let text = "New secret was refused by one of the backends";
                 self.refuse(0, &ProtocolError::new(ReplyCode::NotAllowed, text).blame(update));
             }
@@ -458,8 +484,11 @@ impl Connection {
         channel
     }
 
-    fn open_channel(&self, number: u16) {
+    fn open_channel(self: &Rc<Self>, number: u16) {
         let Some(link) = self.link.borrow().clone() else { return };
+        if let Err(error) = ask_for_room(&link, &[Quota::UserChannels(link.user.clone())]) {
+            return self.refuse(number, &error.blame_ids(20, 10));
+        }
         self.channels.borrow_mut().insert(number, Channel::open(link, number));
         self.reply(|machine, out| machine.accept_channel(number, out));
     }
@@ -469,6 +498,7 @@ impl Connection {
         let channel = self.channels.borrow_mut().remove(&number);
         if let Some(channel) = channel {
             channel.close();
+            self.shard.vacate(vec![Quota::UserChannels(channel.link.user.clone())]);
         }
     }
 
@@ -501,9 +531,15 @@ impl Connection {
         let channels = self.channels.take();
         let mut channels: Vec<_> = channels.into_values().collect();
         channels.sort_unstable_by_key(|channel| channel.number);
-        channels.iter().for_each(|channel| channel.close());
+        for channel in channels {
+            channel.close();
+            self.shard.vacate(vec![Quota::UserChannels(channel.link.user.clone())]);
+        }
         let has_queues = !self.shard.topology.borrow().exclusive_queues(self.id).is_empty();
         let link = self.link.borrow().clone();
+        if let Some(link) = &link {
+            self.shard.vacate(link.counted.take());
+        }
         if let Some(link) = link.filter(|_| has_queues) {
             // Questions are asked by channels: this one lives for one question.
             let asker = Channel::open(link, 0);
@@ -539,6 +575,26 @@ impl Connection {
         self.cut_off_at.set(None);
         let _ = self.stream.shutdown(Shutdown::Both);
     }
+}
+
+/// Counts one more of each, if that is not too many. Asks, and so may wait, only where there are limits.
+fn ask_for_room(link: &Rc<Link>, quotas: &[Quota]) -> Result<(), ProtocolError> {
+    let shard = &link.shard;
+    if !shard.occupy(quotas) {
+        return Ok(());
+    }
+    // Questions are asked by channels: this one lives for one question.
+    let asker = Channel::open(link.clone(), 0);
+    let occupy = Action::Occupy { shard: shard.id, user: link.user.clone(), quotas: quotas.to_vec() };
+    let answer = asker.ask_owner(occupy);
+    asker.close();
+    let refused = match answer {
+        Ok(Reply::Full(reached)) => explain_limit(&reached),
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    shard.vacate_unasked(quotas);
+    Err(refused)
 }
 
 impl Client for Connection {

@@ -45,6 +45,7 @@ impl Channel {
         if it.queue == reply_to::PSEUDO_QUEUE {
             return self.consume_replies(it);
         }
+        self.may_take_from(it.queue)?;
         let record = self.queue(it.queue)?;
         let tag = self.new_tag(it.consumer_tag)?;
         let arguments = arguments(&it.arguments);
@@ -128,6 +129,7 @@ impl Channel {
         if it.queue.starts_with(reply_to::PSEUDO_QUEUE) {
             return Err(not_implemented("basic.get on a reply-to pseudo queue"));
         }
+        self.may_take_from(it.queue)?;
         let record = self.queue(it.queue)?;
         let queue = QueueAddress::of(&record);
         match self.ask_queue(queue, |ticket| Command::Get { no_ack: it.no_ack, ticket })? {

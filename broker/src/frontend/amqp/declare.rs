@@ -6,6 +6,8 @@ use leveret_amqp::error::ProtocolError;
 use leveret_amqp::method::{exchange, queue};
 use leveret_amqp::reply::ReplyCode;
 use leveret_core::Name;
+use leveret_core::access::permission::Operation;
+use leveret_core::error::ResourceKind;
 use leveret_core::queue::settings::ACCEPTED_WITHOUT_EFFECT;
 use leveret_core::topology::{BindingEnd, clean_name};
 use leveret_core::value::Arguments;
@@ -20,6 +22,11 @@ use crate::shard::queues::Command;
 
 impl Channel {
     pub(super) fn exchange_declare(&self, it: &exchange::Declare<'_>) -> Outcome {
+        let arguments = arguments(&it.arguments);
+        match it.passive {
+            true => self.may_ask_for(ResourceKind::Exchange, it.exchange)?,
+            false => self.may_declare_exchange(it.exchange, it.kind, &arguments)?,
+        }
         self.ask_owner(Action::DeclareExchange {
             name: it.exchange.into(),
             kind: it.kind.into(),
@@ -27,22 +34,25 @@ impl Channel {
             durable: it.durable,
             auto_delete: it.auto_delete,
             internal: it.internal,
-            arguments: arguments(&it.arguments),
+            arguments,
         })?;
         self.send_unless(it.nowait, &exchange::DeclareOk {});
         Ok(())
     }
 
     pub(super) fn exchange_delete(&self, it: &exchange::Delete<'_>) -> Outcome {
+        self.may_delete_exchange(it.exchange)?;
         self.ask_owner(Action::DeleteExchange { name: it.exchange.into(), if_unused: it.if_unused })?;
         self.send_unless(it.nowait, &exchange::DeleteOk {});
         Ok(())
     }
 
     pub(super) fn exchange_bind(&self, it: &exchange::Bind<'_>) -> Outcome {
+        let destination = BindingEnd::Exchange(it.destination.into());
+        self.may_bind(it.source, &destination, it.routing_key)?;
         self.ask_owner(Action::Bind {
             source: it.source.into(),
-            destination: BindingEnd::Exchange(it.destination.into()),
+            destination,
             key: it.routing_key.into(),
             arguments: arguments(&it.arguments),
         })?;
@@ -51,9 +61,11 @@ impl Channel {
     }
 
     pub(super) fn exchange_unbind(&self, it: &exchange::Unbind<'_>) -> Outcome {
+        let destination = BindingEnd::Exchange(it.destination.into());
+        self.may_bind(it.source, &destination, it.routing_key)?;
         self.ask_owner(Action::Unbind {
             source: it.source.into(),
-            destination: BindingEnd::Exchange(it.destination.into()),
+            destination,
             key: it.routing_key.into(),
             arguments: arguments(&it.arguments),
         })?;
@@ -69,6 +81,10 @@ impl Channel {
         warn_of_idle(it.queue, &arguments);
         let mut random = [0; 16];
         runtime::random::fill(&mut random);
+        match it.passive {
+            true => self.may_ask_for(ResourceKind::Queue, it.queue)?,
+            false => self.may_declare_queue(it.queue, &arguments, &random)?,
+        }
         let reply = self.ask_owner(Action::DeclareQueue {
             name: it.queue.into(),
             passive: it.passive,
@@ -108,9 +124,11 @@ impl Channel {
     pub(super) fn queue_bind(&self, it: &queue::Bind<'_>) -> Outcome {
         self.refuse_pseudo_queue(it.queue)?;
         let (queue, key) = self.binding_names(it.queue, it.routing_key)?;
+        let destination = BindingEnd::Queue(queue);
+        self.may_bind(it.exchange, &destination, &key)?;
         self.ask_owner(Action::Bind {
             source: it.exchange.into(),
-            destination: BindingEnd::Queue(queue),
+            destination,
             key,
             arguments: arguments(&it.arguments),
         })?;
@@ -121,9 +139,11 @@ impl Channel {
     pub(super) fn queue_unbind(&self, it: &queue::Unbind<'_>) -> Outcome {
         self.refuse_pseudo_queue(it.queue)?;
         let (queue, key) = self.binding_names(it.queue, it.routing_key)?;
+        let destination = BindingEnd::Queue(queue);
+        self.may_bind(it.exchange, &destination, &key)?;
         self.ask_owner(Action::Unbind {
             source: it.exchange.into(),
-            destination: BindingEnd::Queue(queue),
+            destination,
             key,
             arguments: arguments(&it.arguments),
         })?;
@@ -139,6 +159,7 @@ impl Channel {
     }
 
     pub(super) fn queue_purge(&self, it: &queue::Purge<'_>) -> Outcome {
+        self.may_take_from(it.queue)?;
         let record = self.queue(it.queue)?;
         let reply = self.ask_queue(QueueAddress::of(&record), |ticket| Command::Purge { ticket })?;
         let Reply::Count(count) = reply else { return Err(self.gone(&record.name)) };
@@ -148,6 +169,7 @@ impl Channel {
 
     pub(super) fn queue_delete(&self, it: &queue::Delete<'_>) -> Outcome {
         let name = self.queue_name(it.queue)?;
+        self.may(Operation::DeleteQueue { queue: &name })?;
         let count = self.delete(&name, it.if_unused, it.if_empty)?;
         self.send_unless(it.nowait, &queue::DeleteOk { message_count: saturate(count) });
         Ok(())

@@ -7,6 +7,7 @@ use std::fmt;
 
 use leveret_amqp::error::ProtocolError;
 use leveret_amqp::reply::ReplyCode;
+use leveret_core::access::limit::LimitReached;
 use leveret_core::error::{Error, Inequivalent, Reason, Resource, ResourceKind, TypeRefusal};
 use leveret_core::transaction::TRANSACTION_BYTES_MAX;
 use leveret_core::value::Value;
@@ -129,6 +130,22 @@ pub(super) fn explain(error: &Error) -> ProtocolError {
                 Guarded(exchange)
             ),
         ),
+    }
+}
+
+/// What a client reads when it may not have another connection or channel.
+pub(super) fn explain_limit(reached: &LimitReached) -> ProtocolError {
+    let say = |text: fmt::Arguments<'_>| ProtocolError::new(ReplyCode::NotAllowed, text);
+    match reached {
+        LimitReached::VhostConnections { vhost, user, limit } => say(format_args!(
+            "access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached"
+        )),
+        LimitReached::UserConnections { user, limit } => {
+            say(format_args!("connection refused for user '{user}': user connection limit ({limit}) is reached"))
+        }
+        LimitReached::UserChannels { user, limit } => say(format_args!(
+            "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({limit})"
+        )),
     }
 }
 

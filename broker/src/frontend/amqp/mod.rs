@@ -21,6 +21,7 @@ mod output;
 mod overdue;
 mod publish;
 mod reply_to;
+mod rights;
 mod server_properties;
 mod settle;
 mod transaction;

@@ -50,10 +50,12 @@ impl Channel {
         if publish.immediate {
             return Err(not_implemented("immediate=true"));
         }
+        self.may_publish(&publish.exchange)?;
         let topology = self.link.shard.topology.borrow();
         let point = topology.publish_point_for_client(self.link.vhost, &publish.exchange);
         let point = point.map_err(|error| explain(&error))?;
         let reading = self.read_properties(&publish.properties)?;
+        self.may_use_keys(publish, reading.cc.iter().chain(&reading.bcc).map(|key| &**key))?;
         if let Mode::Transactional(transaction) = &mut *self.mode.borrow_mut() {
             let bytes = held_bytes(publish);
             transaction.publish(hold(publish), bytes).map_err(|error| explain(&error))?;
@@ -217,6 +219,7 @@ impl Channel {
         }
         if let Some(user) = properties.user_id()
             && user != self.link.user.as_bytes()
+            && !self.link.is_impersonator()
         {
             let (sent, actual) = (String::from_utf8_lossy(user), &self.link.user);
             return Err(precondition(format_args!(

@@ -1,0 +1,167 @@
+//! Who may log in: for every front-end.
+//!
+//! A password that was right is remembered by a fingerprint, until it changes: clients that come and go by the thousand do
+//! not pay for argon2 each time. A password that is wrong always costs the same, whether the user exists or not, and one more
+//! after some failures from an address or for a user costs a delay too. Computing goes on the runtime's threads, few at a time: a
+//! flood of logins must not use up memory, threads or the processors that clients are served on.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use leveret_core::access::NAME_SIZE_MAX;
+use leveret_core::access::password::{PasswordHash, equal, fingerprint};
+use leveret_core::access::throttle::Throttle;
+use leveret_core::{FastMap, Name};
+use leveret_runtime as runtime;
+use runtime::sync::Semaphore;
+
+use super::Shard;
+
+/// Computations of a shard at a time: each takes 19 MiB and a processor for tens of milliseconds.
+const COMPUTATIONS_MAX: usize = 2;
+/// Users whose passwords are remembered; with more all are forgotten.
+const KNOWN_MAX: usize = 10_000;
+
+/// Why somebody is not let in. `Display` is for the log: clients learn nothing of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginRefused {
+    /// No such user, or not the password.
+    InvalidCredentials(Box<str>),
+    /// A user without a password, or a login without one.
+    BlankPassword(Box<str>),
+    /// A user who may only come from this machine, from elsewhere.
+    OnlyFromLoopback(Box<str>),
+}
+
+impl fmt::Display for LoginRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidCredentials(user) => write!(f, "user '{user}' - invalid credentials"),
+            Self::BlankPassword(user) => write!(f, "user '{user}' attempted to log in with a blank password"),
+            Self::OnlyFromLoopback(user) => write!(f, "user '{user}' can only connect via localhost"),
+        }
+    }
+}
+
+impl std::error::Error for LoginRefused {}
+
+/// A password that was right.
+struct Known {
+    /// Against which it was.
+    hash: PasswordHash,
+    fingerprint: [u8; 32],
+}
+
+/// A shard's part of it.
+pub struct Logins {
+    secret: Cell<[u8; 16]>,
+    known: RefCell<FastMap<Name, Known>>,
+    addresses: RefCell<Throttle<IpAddr>>,
+    users: RefCell<Throttle<Name>>,
+    computations: Semaphore,
+}
+
+impl Default for Logins {
+    fn default() -> Self {
+        let mut secret = [0; 16];
+        runtime::random::fill(&mut secret);
+        Self {
+            secret: Cell::new(secret),
+            known: RefCell::default(),
+            addresses: RefCell::default(),
+            users: RefCell::default(),
+            computations: Semaphore::new(COMPUTATIONS_MAX),
+        }
+    }
+}
+
+impl Shard {
+    /// The user of that name, if the password is right and `peer` is near enough. May wait: for the computation, and longer after
+    /// failures.
+    ///
+    /// # Errors
+    /// See [`LoginRefused`].
+    pub fn authenticate(&self, user: &str, password: &[u8], peer: IpAddr) -> Result<Name, LoginRefused> {
+        if password.is_empty() {
+            return Err(LoginRefused::BlankPassword(user.into()));
+        }
+        let found = self.user_with_hash(user);
+        let is_known = found.as_ref().is_some_and(|(name, hash)| self.logins.knows(name, hash.as_ref(), password));
+        if !is_known {
+            self.compute(user, found.as_ref(), password, peer)?;
+        }
+        let (name, _) = found.ok_or_else(|| LoginRefused::InvalidCredentials(user.into()))?;
+        if self.config.loopback_users.contains(user) && !peer.to_canonical().is_loopback() {
+            return Err(LoginRefused::OnlyFromLoopback(user.into()));
+        }
+        Ok(name)
+    }
+
+    fn user_with_hash(&self, user: &str) -> Option<(Name, Option<PasswordHash>)> {
+        let access = self.access.borrow();
+        access.user(user).map(|record| (Name::from(user), record.password.clone()))
+    }
+
+    /// Compares digests, and remembers how it came out.
+    fn compute(
+        &self,
+        user: &str,
+        found: Option<&(Name, Option<PasswordHash>)>,
+        password: &[u8],
+        peer: IpAddr,
+    ) -> Result<(), LoginRefused> {
+        let logins = &self.logins;
+        // Longer names than any user can have share one entry.
+        let name = if user.len() > NAME_SIZE_MAX { "" } else { user };
+        let (peer, key) = (peer.to_canonical(), Name::from(name));
+        let delay = logins.delay_ms(peer, &key, self.now());
+        if delay > 0 {
+            runtime::sleep(Duration::from_millis(delay));
+        }
+        let hash = found.and_then(|(_, hash)| hash.clone());
+        let permit = logins.computations.acquire();
+        let (theirs, secret) = (hash.clone(), password.to_vec());
+        let is_right = runtime::offload(move || PasswordHash::verify(theirs.as_ref(), &secret));
+        drop(permit);
+        self.read_clock();
+        let (Some((name, _)), Some(hash), true) = (found, hash, is_right) else {
+            logins.addresses.borrow_mut().note_failure(&peer, self.now());
+            logins.users.borrow_mut().note_failure(&key, self.now());
+            return Err(LoginRefused::InvalidCredentials(user.into()));
+        };
+        logins.users.borrow_mut().forgive(&key);
+        logins.remember(name, hash, password);
+        Ok(())
+    }
+}
+
+impl Logins {
+    /// The longer of two delays. This machine's own address is not slowed down: proxies and tests come from there.
+    fn delay_ms(&self, peer: IpAddr, user: &Name, now: leveret_core::Time) -> u64 {
+        let by_address = if peer.is_loopback() { 0 } else { self.addresses.borrow().delay_ms(&peer, now) };
+        by_address.max(self.users.borrow().delay_ms(user, now))
+    }
+
+    fn knows(&self, user: &Name, hash: Option<&PasswordHash>, password: &[u8]) -> bool {
+        let known = self.known.borrow();
+        let Some((known, hash)) = known.get(user).zip(hash) else { return false };
+        known.hash == *hash && equal(&known.fingerprint, &fingerprint(&self.secret.get(), password))
+    }
+
+    fn remember(&self, user: &Name, hash: PasswordHash, password: &[u8]) {
+        let mut known = self.known.borrow_mut();
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(user.clone(), Known { hash, fingerprint: fingerprint(&self.secret.get(), password) });
+    }
+}
+
+/// Secrets do not show.
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logins").finish_non_exhaustive()
+    }
+}
