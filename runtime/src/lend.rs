@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::coroutine::current;
+use crate::shard::Shard;
 
 /// Bytes of a lent buffer.
 pub(crate) const BUFFER_SIZE: usize = 64 * 1024;
@@ -10,34 +11,36 @@ pub(crate) const BUFFER_SIZE: usize = 64 * 1024;
 /// Free buffers kept by a shard. More are in use only while as many coroutines wait inside of their reading closures.
 const BUFFERS_MAX: usize = 16;
 
+type Buffer = [u8; BUFFER_SIZE];
+
 #[derive(Default)]
 pub(crate) struct Buffers {
     /// The one that came back last, warm in the cache; the hot path needs no other.
-    last: Cell<Option<Box<[u8]>>>,
-    free: RefCell<Vec<Box<[u8]>>>,
+    last: Cell<Option<Box<Buffer>>>,
+    free: RefCell<Vec<Box<Buffer>>>,
 }
 
 impl Buffers {
     #[inline]
-    fn take(&self) -> Box<[u8]> {
+    fn take(&self) -> Box<Buffer> {
         self.last.take().unwrap_or_else(|| self.take_another())
     }
 
     #[inline]
-    fn put(&self, buffer: Box<[u8]>) {
+    fn put(&self, buffer: Box<Buffer>) {
         if let Some(older) = self.last.replace(Some(buffer)) {
             self.put_away(older);
         }
     }
 
     #[inline(never)]
-    fn take_another(&self) -> Box<[u8]> {
+    fn take_another(&self) -> Box<Buffer> {
         let free = self.free.borrow_mut().pop();
-        free.unwrap_or_else(|| vec![0; BUFFER_SIZE].into_boxed_slice())
+        free.unwrap_or_else(|| vec![0; BUFFER_SIZE].try_into().expect("it has the size of a buffer"))
     }
 
     #[inline(never)]
-    fn put_away(&self, buffer: Box<[u8]>) {
+    fn put_away(&self, buffer: Box<Buffer>) {
         let mut free = self.free.borrow_mut();
         if free.len() < BUFFERS_MAX {
             free.push(buffer);
@@ -46,17 +49,17 @@ impl Buffers {
 }
 
 /// A buffer on loan from the current shard.
-pub(crate) struct Lent(Option<Box<[u8]>>);
+pub(crate) struct Lent(Option<Box<Buffer>>);
 
 impl Lent {
     #[inline]
-    pub(crate) fn take() -> Lent {
-        Lent(Some(current::with(|shard| shard.buffers.take())))
+    pub(crate) fn take(shard: &Shard) -> Lent {
+        Lent(Some(shard.buffers.take()))
     }
 
     #[inline]
-    pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        self.0.as_mut().expect("present until dropped")
+    pub(crate) fn bytes(&mut self) -> &mut [u8; BUFFER_SIZE] {
+        self.0.as_deref_mut().expect("present until dropped")
     }
 }
 

@@ -247,26 +247,61 @@ impl Registration {
         deadline: impl Fn() -> Option<Instant>,
         mut call: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
-        current::with(|shard| {
-            shard.charge_call();
-            loop {
-                if !self.is_ready(direction) {
-                    if wanted == 0 && direction == Direction::Write {
-                        return Ok(0); // there is room for nothing, says the kernel too
-                    }
-                    self.wait_slow(shard, direction, deadline())?;
-                }
-                match call() {
-                    Ok(done) => {
-                        self.note_transfer(shard, direction, done, wanted);
-                        return Ok(done);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear(direction),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
+        let shard = current::here();
+        shard.charge_call();
+        loop {
+            if wanted == 0 && direction == Direction::Write && !self.is_ready(direction) {
+                return Ok(0); // there is room for nothing, says the kernel too
             }
-        })
+            self.await_transfer(&shard, direction, &deadline)?;
+            let result = call();
+            if let Some(outcome) = self.outcome(&shard, direction, wanted, result) {
+                return outcome;
+            }
+        }
+    }
+
+    /// Parks until a transfer is worth a try.
+    #[inline(always)]
+    pub(crate) fn await_transfer(
+        &self,
+        shard: &Shard,
+        direction: Direction,
+        deadline: &impl Fn() -> Option<Instant>,
+    ) -> io::Result<()> {
+        match self.is_ready(direction) {
+            true => Ok(()),
+            false => self.wait_slow(shard, direction, deadline()),
+        }
+    }
+
+    /// Takes note of a try; `None` if another one is due.
+    #[inline(always)]
+    pub(crate) fn outcome(
+        &self,
+        shard: &Shard,
+        direction: Direction,
+        wanted: usize,
+        result: io::Result<usize>,
+    ) -> Option<io::Result<usize>> {
+        match result {
+            Ok(done) => {
+                self.note_transfer(shard, direction, done, wanted);
+                Some(Ok(done))
+            }
+            Err(error) => self.forgive(direction, error).err().map(Err),
+        }
+    }
+
+    /// Whether an error only means that another try is due.
+    #[inline(never)]
+    fn forgive(&self, direction: Direction, error: io::Error) -> io::Result<()> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => self.clear(direction),
+            io::ErrorKind::Interrupted => {}
+            _ => return Err(error),
+        }
+        Ok(())
     }
 
     /// Makes one try of a call that is not a byte transfer (accept, a datagram); parks while it would block.

@@ -12,6 +12,7 @@ use crate::coroutine::current;
 use crate::driver::not_simulated;
 use crate::lend::{BUFFER_SIZE, Lent};
 use crate::readiness::{Direction, Registration};
+use crate::sys::socket;
 use crate::time;
 
 /// A registered, non-blocking socket of type `S`.
@@ -110,15 +111,15 @@ impl<S: AsRawFd> Socket<S> {
     }
 }
 
-/// Receiving, through std's own `Read`.
-impl<S: AsRawFd> Socket<S>
+/// Receiving.
+impl<S: AsRawFd + AsFd> Socket<S>
 where
     for<'a> &'a S: Read,
 {
-    #[inline]
+    #[inline(always)]
     fn recv_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match &self.inner {
-            Inner::Os(socket) => (&mut &*socket).read(buffer),
+            Inner::Os(socket) => socket::receive(socket.as_fd(), buffer),
             Inner::Sim(socket) => socket.read(buffer),
         }
     }
@@ -142,22 +143,22 @@ where
 
     #[inline]
     pub(crate) fn read_with<T>(&self, f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
-        let mut lent = None;
-        let count = self.read(BUFFER_SIZE, || {
-            let buffer = lent.get_or_insert_with(Lent::take);
-            let read = self.recv_now(buffer.bytes());
-            if matches!(&read, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-                lent = None; // the call parks: others may have it meanwhile
+        let shard = current::here();
+        shard.charge_call();
+        loop {
+            self.registration.await_transfer(&shard, Direction::Read, &|| deadline(&self.read_timeout))?;
+            let mut lent = Lent::take(&shard); // not before: who parks leaves it to the others
+            let result = self.recv_now(lent.bytes());
+            match self.registration.outcome(&shard, Direction::Read, BUFFER_SIZE, result) {
+                Some(Ok(count)) => return Ok(f(&lent.bytes()[..count.min(BUFFER_SIZE)])),
+                Some(Err(error)) => return Err(error),
+                None => {}
             }
-            read
-        })?;
-        let mut buffer = lent.unwrap_or_else(Lent::take);
-        Ok(f(&buffer.bytes()[..count]))
+        }
     }
 }
 
-/// Sending, with `MSG_NOSIGNAL`: a host that has not switched SIGPIPE off must not die of a peer that went away. (That is
-/// also why several slices go by `sendmsg`: `writev` has no flags.)
+/// Sending, with `MSG_NOSIGNAL`. (That is also why several slices go by `sendmsg`: `writev` has no flags.)
 impl<S: AsRawFd + AsFd> Socket<S> {
     #[inline]
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -178,10 +179,31 @@ impl<S: AsRawFd + AsFd> Socket<S> {
         self.registration.try_transfer(Direction::Write, wanted, || self.send_vectored_now(slices))
     }
 
-    #[inline]
+    /// Sends all of `bytes`, in as many calls as that takes.
+    #[inline(always)]
+    pub(crate) fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        match self.send(bytes)? {
+            sent if sent == bytes.len() => Ok(()),
+            sent => self.send_rest(&bytes[sent..], sent),
+        }
+    }
+
+    #[inline(never)]
+    fn send_rest(&self, mut rest: &[u8], mut sent: usize) -> io::Result<()> {
+        while sent > 0 && !rest.is_empty() {
+            sent = self.send(rest)?;
+            rest = &rest[sent..];
+        }
+        if rest.is_empty() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    #[inline(always)]
     fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
         match &self.inner {
-            Inner::Os(socket) => SockRef::from(socket).send_with_flags(bytes, libc::MSG_NOSIGNAL),
+            Inner::Os(socket) => socket::send(socket.as_fd(), bytes),
             Inner::Sim(socket) => socket.write(bytes),
         }
     }

@@ -135,6 +135,11 @@ macro_rules! byte_stream {
                 self.socket.send(bytes)
             }
 
+            #[inline]
+            fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+                self.socket.send_all(bytes)
+            }
+
             fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
                 self.socket.send_vectored(slices)
             }
@@ -159,6 +164,11 @@ macro_rules! byte_stream {
             #[inline]
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 (&*self).write(bytes)
+            }
+
+            #[inline]
+            fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+                (&*self).write_all(bytes)
             }
 
             fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

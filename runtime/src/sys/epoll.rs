@@ -1,13 +1,45 @@
-//! A level-triggered epoll instance, for the one user that wants events told again until they are dealt with: mio's are
-//! edge-triggered.
+//! epoll: looking at mio's instance without its translation of every event, and a level-triggered instance for the one user
+//! that wants events told again until they are dealt with (mio's are edge-triggered).
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use crate::readiness::Ready;
 
 /// Events taken with one call. What does not fit comes with the next one, fairly: the kernel goes round.
 const EVENTS_MAX: usize = 256;
+
+/// What the kernel tells of one descriptor, as it tells it.
+pub(crate) type Event = libc::epoll_event;
+
+/// Room for events.
+pub(crate) fn room(events: usize) -> Box<[Event]> {
+    vec![Event { events: 0, u64: 0 }; events].into_boxed_slice()
+}
+
+/// Waits for events at most `limit` (for ever if `None`), which is rounded up to milliseconds, so that a timer neither spins
+/// nor fires early. A signal that interrupts it counts as no event.
+pub(crate) fn wait<'a>(epoll: RawFd, room: &'a mut [Event], limit: Option<Duration>) -> io::Result<&'a [Event]> {
+    let millis = limit.map_or(-1, |limit| limit.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as libc::c_int);
+    // SAFETY: the pointer is to as many valid entries as the length says, and they outlive the call.
+    let count = unsafe { libc::epoll_wait(epoll, room.as_mut_ptr(), room.len() as libc::c_int, millis) };
+    match check(count) {
+        Ok(count) => Ok(&room[..count as usize]),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(&[]),
+        Err(error) => Err(error),
+    }
+}
+
+/// What an event says. RDHUP is not HUP: a peer that has only closed its sending side can still be written to.
+#[inline(always)]
+pub(crate) fn told(events: u32) -> Ready {
+    const CLOSED: libc::c_int = libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR;
+    const READABLE: libc::c_int = libc::EPOLLIN | libc::EPOLLPRI | CLOSED;
+    const WRITABLE: libc::c_int = libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR;
+    let flag = |bits: libc::c_int, flag| if events & bits as u32 == 0 { Ready::NONE } else { flag };
+    flag(READABLE, Ready::READABLE) | flag(WRITABLE, Ready::WRITABLE) | flag(CLOSED, Ready::READ_CLOSED)
+}
 
 /// An epoll instance; itself a descriptor that is readable while one of its own is ready.
 #[derive(Debug)]
@@ -85,6 +117,20 @@ mod tests {
     use super::*;
     use std::io::Write;
     use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn an_event_says_what_calls_would_find() {
+        let check = |events: libc::c_int, expected| assert_eq!(told(events as u32), expected, "{events:#x}");
+        let both = Ready::READABLE | Ready::WRITABLE;
+        check(0, Ready::NONE);
+        check(libc::EPOLLIN, Ready::READABLE);
+        check(libc::EPOLLPRI, Ready::READABLE);
+        check(libc::EPOLLOUT, Ready::WRITABLE);
+        check(libc::EPOLLIN | libc::EPOLLOUT, both);
+        check(libc::EPOLLIN | libc::EPOLLRDHUP, Ready::READABLE | Ready::READ_CLOSED);
+        check(libc::EPOLLHUP, both | Ready::READ_CLOSED);
+        check(libc::EPOLLERR, both | Ready::READ_CLOSED);
+    }
 
     #[test]
     fn it_tells_again_until_nothing_is_left() {

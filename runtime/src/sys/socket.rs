@@ -1,7 +1,32 @@
-//! Calls on sockets that are known by number alone.
+//! Calls on sockets: the two that every request makes, with nothing around them; and what std has no call for.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+/// Receives what is there, at most what `buffer` takes.
+#[inline(always)] // of every read
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and the length are those of `buffer`, which the kernel fills from its start.
+    let count = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    transferred(count)
+}
+
+/// Sends as much of `bytes` as the socket takes. `MSG_NOSIGNAL`: a host that has not switched SIGPIPE off must not die of a
+/// peer that went away.
+#[inline(always)] // of every write
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and the length are those of `bytes`, which the kernel only reads.
+    let count = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+    transferred(count)
+}
+
+#[inline(always)]
+fn transferred(count: libc::ssize_t) -> io::Result<usize> {
+    match usize::try_from(count) {
+        Ok(count) => Ok(count),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
 
 /// Ends the receiving direction of a socket: what has arrived can still be read, then comes the end.
 ///
