@@ -9,14 +9,15 @@
 //! - Deregistration comes before close, because a duplicate descriptor would keep events coming.
 //! - A coroutine that keeps finding data ready has a budget in calls and bytes, then the others run.
 
-use std::cell::Cell;
-use std::cell::RefCell;
+mod patience;
+
+use std::cell::{Cell, Ref, RefCell};
 use std::io;
 use std::ops::{BitOr, BitOrAssign};
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
@@ -25,6 +26,9 @@ use crate::coroutine::park::{Parker, WaitError, Waiter};
 use crate::coroutine::task::Wait;
 use crate::descriptors;
 use crate::shard::Shard;
+
+use patience::Patience;
+pub(crate) use patience::Side;
 
 /// What a descriptor is ready for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +119,8 @@ struct Source {
     ready: Cell<Ready>,
     reader: Cell<Option<Waiter>>,
     writer: Cell<Option<Waiter>>,
+    reading: Patience,
+    writing: Patience,
     /// Waits for the peer to be gone.
     closer: Cell<Option<Waiter>>,
 }
@@ -140,6 +146,28 @@ impl Source {
             Direction::Write => &self.writer,
         }
     }
+
+    #[inline]
+    fn patience(&self, direction: Direction) -> &Patience {
+        match direction {
+            Direction::Read => &self.reading,
+            Direction::Write => &self.writing,
+        }
+    }
+
+    fn is_waited_for(&self, direction: Direction) -> bool {
+        let place = self.waiter(direction);
+        let waiter = place.take();
+        let live = waiter.as_ref().is_some_and(Waiter::is_live);
+        place.set(waiter);
+        live
+    }
+
+    fn time_out(&self, direction: Direction) {
+        if let Some(waiter) = self.waiter(direction).take() {
+            waiter.time_out();
+        }
+    }
 }
 
 /// Tells shards apart, also those of runtimes that have ended: a number that no other one in this process has.
@@ -158,31 +186,15 @@ pub(crate) struct Sources {
     home: Home,
     slots: RefCell<Slab<Rc<Source>>>,
     generation: Cell<u32>,
+    /// Waits with a limit that began in this turn.
+    patient: RefCell<Vec<Side>>,
 }
 
 impl Sources {
-    /// Takes an event: sets flags and wakes whom they concern.
-    #[inline(always)]
-    pub(crate) fn on_event(&self, shard: &Shard, token: Token, ready: Ready) {
-        let slots = self.slots.borrow();
-        let Some(source) = slots.get(token.slot as usize) else { return };
-        if source.generation != token.generation {
-            return; // of a descriptor that is closed by now
-        }
-        source.ready.set(source.ready.get() | ready);
-        if ready.has(Ready::READABLE)
-            && let Some(waiter) = source.reader.take()
-        {
-            waiter.wake_on(shard);
-        }
-        if ready.has(Ready::WRITABLE)
-            && let Some(waiter) = source.writer.take()
-        {
-            waiter.wake_on(shard);
-        }
-        if ready.has(Ready::READ_CLOSED) {
-            source.on_closed();
-        }
+    /// For the time in which the kernel tells events; nothing is registered meanwhile.
+    #[inline]
+    pub(crate) fn listen(&self) -> Listening<'_> {
+        Listening { slots: self.slots.borrow() }
     }
 
     /// How many descriptors are registered.
@@ -209,6 +221,36 @@ impl Sources {
             return Err(error);
         }
         Ok((token, source))
+    }
+}
+
+/// Takes events for a shard's descriptors.
+pub(crate) struct Listening<'a> {
+    slots: Ref<'a, Slab<Rc<Source>>>,
+}
+
+impl Listening<'_> {
+    /// Takes an event: sets flags and wakes whom they concern.
+    #[inline(always)]
+    pub(crate) fn on_event(&self, shard: &Shard, token: Token, ready: Ready) {
+        let Some(source) = self.slots.get(token.slot as usize) else { return };
+        if source.generation != token.generation {
+            return; // of a descriptor that is closed by now
+        }
+        source.ready.set(source.ready.get() | ready);
+        if ready.has(Ready::READABLE)
+            && let Some(waiter) = source.reader.take()
+        {
+            waiter.wake_own(shard);
+        }
+        if ready.has(Ready::WRITABLE)
+            && let Some(waiter) = source.writer.take()
+        {
+            waiter.wake_own(shard);
+        }
+        if ready.has(Ready::READ_CLOSED) {
+            source.on_closed();
+        }
     }
 }
 
@@ -239,12 +281,12 @@ impl Registration {
     }
 
     /// Makes transfers of up to `wanted` bytes by `call` until one does not block; parks between tries.
-    #[inline]
+    #[inline(always)] // as a call of its own it would cost a third more
     pub(crate) fn transfer(
         &self,
         direction: Direction,
         wanted: usize,
-        deadline: impl Fn() -> Option<Instant>,
+        timeout: impl Fn() -> Option<Duration>,
         mut call: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
         let shard = current::here();
@@ -253,7 +295,7 @@ impl Registration {
             if wanted == 0 && direction == Direction::Write && !self.is_ready(direction) {
                 return Ok(0); // there is room for nothing, says the kernel too
             }
-            self.await_transfer(&shard, direction, &deadline)?;
+            self.await_transfer(&shard, direction, &timeout)?;
             let result = call();
             if let Some(outcome) = self.outcome(&shard, direction, wanted, result) {
                 return outcome;
@@ -267,12 +309,12 @@ impl Registration {
         &self,
         shard: &Shard,
         direction: Direction,
-        deadline: &impl Fn() -> Option<Instant>,
+        timeout: &impl Fn() -> Option<Duration>,
     ) -> io::Result<()> {
-        match self.is_ready(direction) {
-            true => Ok(()),
-            false => self.wait_slow(shard, direction, deadline()),
+        while !self.is_ready(direction) {
+            self.wait_within(shard, direction, timeout())?;
         }
+        Ok(())
     }
 
     /// Takes note of a try; `None` if another one is due.
@@ -379,16 +421,50 @@ impl Registration {
         current::with(|shard| self.wait_on(shard, direction, wait, deadline))
     }
 
-    #[inline(never)]
     fn wait_slow(&self, shard: &Shard, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
-        let fd = self.source.fd;
+        self.wait_on(shard, direction, self.reason(direction), deadline)
+    }
+
+    #[inline(always)]
+    fn reason(&self, direction: Direction) -> Wait {
         match direction {
-            Direction::Read => self.wait_on(shard, Direction::Read, Wait::Readable(fd), deadline),
-            Direction::Write => self.wait_on(shard, Direction::Write, Wait::Writable(fd), deadline),
+            Direction::Read => Wait::Readable(self.source.fd),
+            Direction::Write => Wait::Writable(self.source.fd),
+        }
+    }
+
+    /// Waits once; the end of the wait need not mean readiness.
+    #[inline(never)]
+    fn wait_within(&self, shard: &Shard, direction: Direction, limit: Option<Duration>) -> io::Result<()> {
+        match direction {
+            Direction::Read => self.wait_patiently(shard, Direction::Read, limit),
+            Direction::Write => self.wait_patiently(shard, Direction::Write, limit),
         }
     }
 
     #[inline(always)] // one function from here to the switch of stacks: its calls were a tenth of a request's instructions
+    fn wait_patiently(&self, shard: &Shard, direction: Direction, limit: Option<Duration>) -> io::Result<()> {
+        let source = &*self.source;
+        if source.home != shard.sources.home.0 {
+            return Err(stranger());
+        }
+        let parker = Parker::arm_on(shard).map_err(io::Error::from)?;
+        leave(source.waiter(direction), &parker)?;
+        match limit {
+            None => source.patience(direction).endless(),
+            Some(limit) => {
+                let side = Side { token: self.token, direction };
+                shard.sources.be_patient(source.patience(direction), side, limit);
+            }
+        }
+        match parker.park_on(shard, self.reason(direction), None) {
+            Ok(()) => Ok(()),
+            Err(WaitError::TimedOut) => Err(timed_out(direction)),
+            Err(WaitError::Unwinding) => unreachable!("arm has checked it"),
+        }
+    }
+
+    /// As [`Registration::wait_within`], with a deadline that is known.
     fn wait_on(&self, shard: &Shard, direction: Direction, wait: Wait, deadline: Option<Instant>) -> io::Result<()> {
         if self.source.home != shard.sources.home.0 {
             return Err(stranger());
@@ -396,6 +472,7 @@ impl Registration {
         while !self.is_ready(direction) {
             let parker = Parker::arm_on(shard).map_err(io::Error::from)?;
             leave(self.source.waiter(direction), &parker)?;
+            self.source.patience(direction).endless();
             match parker.park_on(shard, wait, deadline) {
                 Ok(()) => {}
                 Err(WaitError::TimedOut) => return Err(timed_out(direction)),
@@ -456,6 +533,7 @@ impl Registration {
     pub(crate) fn watch(&self, direction: Direction, waiter: Waiter) -> bool {
         let free = !self.is_watched(direction);
         if free {
+            self.source.patience(direction).endless();
             self.source.waiter(direction).set(Some(waiter));
         }
         free
@@ -469,11 +547,7 @@ impl Registration {
 
     /// Whether a coroutine waits for this direction.
     pub(crate) fn is_watched(&self, direction: Direction) -> bool {
-        let place = self.source.waiter(direction);
-        let waiter = place.take();
-        let live = waiter.as_ref().is_some_and(Waiter::is_live);
-        place.set(waiter);
-        live
+        self.source.is_waited_for(direction)
     }
 
     /// Notes what the kernel said when it was asked.
@@ -553,6 +627,7 @@ impl Drop for Registration {
             // Not so for a socket that was carried out of an earlier runtime of this thread: its place may be another's now.
             if self.source.home == shard.sources.home.0 {
                 shard.driver.deregister(self.source.fd);
+                self.source.lose_patience(shard);
                 let source = shard.sources.slots.borrow_mut().try_remove(self.token.slot as usize);
                 debug_assert!(source.is_some_and(|source| Rc::ptr_eq(&source, &self.source)));
             }

@@ -35,7 +35,7 @@ use crate::driver::sim::schedule;
 use crate::lend::Buffers;
 use crate::mailbox::{Inbox, Mail};
 use crate::metrics::Counters;
-use crate::readiness::Sources;
+use crate::readiness::{Side, Sources};
 use crate::runtime::{Config, Shared};
 use crate::time::wheel::{TimerKey, Wheel};
 use crate::watchdog::Pulse;
@@ -64,9 +64,11 @@ impl fmt::Display for ShardId {
     }
 }
 
-struct Timer {
-    task: Rc<Task>,
-    ticket: u64,
+enum Timer {
+    /// Ends one wait.
+    Wait { task: Rc<Task>, ticket: u64 },
+    /// Looks whether a wait for a descriptor has lasted too long.
+    Side(Side),
 }
 
 type Hook = Box<dyn FnMut()>;
@@ -85,6 +87,8 @@ pub(crate) struct Shard {
     tasks: RefCell<Slab<Rc<Task>>>,
     run_queue: RunQueue,
     timers: RefCell<Wheel<Timer>>,
+    /// Those of descriptors: they end no wait that is not also counted by `external_waits`.
+    side_timers: Cell<usize>,
     hooks: RefCell<Vec<Hook>>,
     new_hooks: RefCell<Vec<Hook>>,
     mail: RefCell<Vec<Mail>>,
@@ -165,6 +169,7 @@ impl Shard {
             tasks: RefCell::new(Slab::new()),
             run_queue: RunQueue::default(),
             timers: RefCell::new(Wheel::new()),
+            side_timers: Cell::new(0),
             hooks: RefCell::new(Vec::new()),
             new_hooks: RefCell::new(Vec::new()),
             mail: RefCell::new(Vec::new()),
@@ -196,7 +201,9 @@ impl Shard {
         self.run_ready();
         self.run_hooks();
         self.pulse().end_turn();
-        let lasted = self.driver.now().saturating_duration_since(self.turn_time.get());
+        let now = self.driver.now();
+        self.sources.end_turn(self, || self.nanos(now));
+        let lasted = now.saturating_duration_since(self.turn_time.get());
         self.counters.longest_turn_nanos.raise(lasted.as_nanos() as u64);
         !self.run_queue.is_empty()
     }
@@ -230,7 +237,11 @@ impl Shard {
 
     fn poll(&self, limit: Option<Duration>) {
         self.counters.polls.add(1);
-        let polled = self.driver.poll(limit, |token, ready| self.sources.on_event(self, token, ready));
+        let sources = self.sources.listen();
+        let polled = match &self.driver {
+            Driver::Os(driver) => driver.poll(limit, |token, ready| sources.on_event(self, token, ready)),
+            driver => driver.poll(limit, |token, ready| sources.on_event(self, token, ready)),
+        };
         polled.unwrap_or_else(|error| panic!("shard {}: waiting for events failed: {error}", self.id));
     }
 
@@ -324,7 +335,7 @@ impl Shard {
     /// Whether nothing of this shard can ever run again: no timer, no descriptor, signal or other thread is waited for.
     fn is_deadlocked(&self) -> bool {
         self.external_waits.get() == 0
-            && self.timers.borrow().len() == 0
+            && self.timers.borrow().len() == self.side_timers.get()
             && !self.shared.is_reachable_from_outside()
             && !self.inbox.has_mail() // after it: a thread may post and then drop the last handle
     }
@@ -439,6 +450,13 @@ impl Shard {
         if task.home != self.id {
             return self.forward(&task);
         }
+        self.make_own_ready(task);
+    }
+
+    /// As [`Shard::make_ready`], for one of the shard's own.
+    #[inline(always)]
+    pub(crate) fn make_own_ready(&self, task: Rc<Task>) {
+        debug_assert_eq!(task.home, self.id, "events come to the shard of those who wait");
         task.state.set(State::Ready);
         self.enqueue(task);
     }
@@ -545,8 +563,22 @@ impl Shard {
     }
 
     pub(crate) fn set_timer(&self, deadline: Instant, task: Rc<Task>, ticket: u64) -> TimerKey {
-        let nanos = deadline.saturating_duration_since(self.started).as_nanos();
-        self.timers.borrow_mut().insert(u64::try_from(nanos).unwrap_or(u64::MAX), Timer { task, ticket })
+        self.timers.borrow_mut().insert(self.nanos(deadline), Timer::Wait { task, ticket })
+    }
+
+    /// Nanoseconds since the shard started.
+    fn nanos(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.started).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn set_side_timer(&self, at: u64, side: Side) -> TimerKey {
+        self.side_timers.set(self.side_timers.get() + 1);
+        self.timers.borrow_mut().insert(at, Timer::Side(side))
+    }
+
+    pub(crate) fn cancel_side_timer(&self, key: TimerKey) {
+        self.side_timers.set(self.side_timers.get() - 1);
+        self.cancel_timer(key);
     }
 
     /// How many deadlines are waited for.
@@ -562,7 +594,15 @@ impl Shard {
         let mut timers = self.timers.borrow_mut();
         if timers.len() > 0 {
             let elapsed = self.turn_time.get().saturating_duration_since(self.started);
-            timers.advance(elapsed.as_millis() as u64, |timer| park::time_out(timer.task, timer.ticket));
+            let mut sides = Vec::new();
+            timers.advance(elapsed.as_millis() as u64, |timer| match timer {
+                Timer::Wait { task, ticket } => park::time_out(task, ticket),
+                Timer::Side(side) => sides.push(side),
+            });
+            drop(timers);
+            self.side_timers.set(self.side_timers.get() - sides.len());
+            let now = self.nanos(self.turn_time.get());
+            sides.into_iter().for_each(|side| self.sources.on_timer(self, side, now));
         }
     }
 

@@ -148,7 +148,16 @@ impl Parker {
     /// [`Parker::park`] for callers that have the shard at hand.
     #[inline(always)] // the hot path of a transfer that waits
     pub(crate) fn park_on(self, shard: &Shard, wait: Wait, deadline: Option<Instant>) -> Result<(), WaitError> {
-        match self.suspend(shard, wait, deadline) {
+        let cause = self.suspend(shard, wait, deadline);
+        if cause == Cause::Notified {
+            return Ok(());
+        }
+        self.failed(shard, cause)
+    }
+
+    #[cold]
+    fn failed(self, shard: &Shard, cause: Cause) -> Result<(), WaitError> {
+        match cause {
             Cause::Notified => Ok(()),
             Cause::TimedOut => {
                 interrupt(shard, &self.task);
@@ -281,21 +290,27 @@ impl Waiter {
     /// As [`Waiter::wake`], for a waiter that is done with.
     #[inline]
     pub(crate) fn wake_and_drop(self) -> bool {
-        self.wake_on(&current::here())
-    }
-
-    /// As [`Waiter::wake_and_drop`], for callers that have the shard at hand.
-    #[inline(always)] // of every event that somebody waits for
-    pub(crate) fn wake_on(self, shard: &Shard) -> bool {
         let task = self.task;
         if task.ticket.get() != self.ticket {
             return false;
         }
         disarm(&task, Cause::Notified, self.tag);
         if task.state.get() == State::Parked {
-            shard.make_ready(task);
+            current::with(|shard| shard.make_ready(task));
         }
         true
+    }
+
+    /// As [`Waiter::wake`], on the coroutine's own shard, for a waiter that is done with.
+    #[inline(always)] // of every event that somebody waits for
+    pub(crate) fn wake_own(self, shard: &Shard) {
+        let task = self.task;
+        if task.ticket.get() == self.ticket {
+            disarm(&task, Cause::Notified, self.tag);
+            if task.state.get() == State::Parked {
+                shard.make_own_ready(task);
+            }
+        }
     }
 
     #[inline]
@@ -309,6 +324,11 @@ impl Waiter {
             current::with(|shard| shard.make_ready(task.clone()));
         }
         true
+    }
+
+    /// Ends the wait because its time is over.
+    pub(crate) fn time_out(self) {
+        self.wake_as(Cause::TimedOut);
     }
 
     /// Whether the coroutine still waits for this.
@@ -356,13 +376,51 @@ pub(crate) fn kill(task: &Rc<Task>) {
 /// Coroutines that wait for the same thing, first come first served. One shard's own; never shared.
 #[derive(Default)]
 pub(crate) struct WaitQueue {
-    waiters: RefCell<VecDeque<Waiter>>,
+    waiting: RefCell<Waiting>,
+}
+
+/// Tickets rise from front to back.
+#[derive(Default)]
+struct Waiting {
+    /// Whoever has waited longest, kept apart: most queues never have more, and so never allocate. While it is `None` nobody
+    /// waits.
+    first: Option<Waiter>,
+    others: VecDeque<Waiter>,
+}
+
+impl Waiting {
+    fn push(&mut self, waiter: Waiter) {
+        match self.first {
+            None => self.first = Some(waiter),
+            Some(_) => self.others.push_back(waiter),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Waiter> {
+        let first = self.first.take()?;
+        self.first = self.others.pop_front();
+        Some(first)
+    }
+
+    /// Whoever was woken in order is known to be out at a glance.
+    fn remove(&mut self, ticket: u64) -> Option<Waiter> {
+        let first = self.first.as_ref()?.ticket;
+        if ticket <= first {
+            return if ticket == first { self.pop() } else { None };
+        }
+        let at = self.others.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()?;
+        self.others.remove(at)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Waiter> {
+        self.first.iter().chain(&self.others)
+    }
 }
 
 impl WaitQueue {
     /// An empty queue.
     pub(crate) const fn new() -> WaitQueue {
-        WaitQueue { waiters: RefCell::new(VecDeque::new()) }
+        WaitQueue { waiting: RefCell::new(Waiting { first: None, others: VecDeque::new() }) }
     }
 
     /// Parks the running coroutine until [`WaitQueue::wake_one`] or [`WaitQueue::wake_all`] reaches it.
@@ -380,22 +438,18 @@ impl WaitQueue {
 
     /// Puts a waiter at the end of the queue; [`WaitQueue::remove`] must follow.
     pub(crate) fn push(&self, waiter: Waiter) {
-        self.waiters.borrow_mut().push_back(waiter);
+        self.waiting.borrow_mut().push(waiter);
     }
 
     /// Takes the waiter of this wait out of the queue, if it still stands there.
     pub(crate) fn remove(&self, ticket: u64) {
-        let mut waiters = self.waiters.borrow_mut();
-        // Tickets rise from front to back, so whoever was woken in order is known to be out at a glance.
-        if let Ok(at) = waiters.binary_search_by_key(&ticket, |waiter| waiter.ticket) {
-            waiters.remove(at);
-        }
+        self.waiting.borrow_mut().remove(ticket);
     }
 
     /// Wakes the coroutine that has waited longest. Says whether there was one.
     pub(crate) fn wake_one(&self) -> bool {
         loop {
-            let Some(waiter) = self.waiters.borrow_mut().pop_front() else { return false };
+            let Some(waiter) = self.waiting.borrow_mut().pop() else { return false };
             if waiter.wake_and_drop() {
                 return true;
             }
@@ -404,13 +458,13 @@ impl WaitQueue {
 
     /// Wakes all of them; says how many.
     pub(crate) fn wake_all(&self) -> usize {
-        let waiters = std::mem::take(&mut *self.waiters.borrow_mut());
-        waiters.iter().filter(|waiter| waiter.wake()).count()
+        let waiting = self.waiting.take();
+        waiting.first.into_iter().chain(waiting.others).map(Waiter::wake_and_drop).filter(|&woken| woken).count()
     }
 
     /// How many coroutines still wait.
     pub(crate) fn live(&self) -> usize {
-        self.waiters.borrow().iter().filter(|waiter| waiter.is_live()).count()
+        self.waiting.borrow().iter().filter(|waiter| waiter.is_live()).count()
     }
 
     /// Whether nobody waits.

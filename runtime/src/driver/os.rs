@@ -61,7 +61,11 @@ impl OsDriver {
 
     /// Registers a descriptor once, for both directions, edge-triggered. Nothing is ever changed afterwards.
     pub(crate) fn register(&self, fd: RawFd, token: Token) -> io::Result<()> {
-        self.poll.registry().register(&mut SourceFd(&fd), mio::Token(token.pack()), Interest::READABLE | Interest::WRITABLE)
+        self.poll.registry().register(
+            &mut SourceFd(&fd),
+            mio::Token(token.pack()),
+            Interest::READABLE | Interest::WRITABLE,
+        )
     }
 
     /// Must come before the descriptor is closed: epoll watches the open file, which a duplicate may keep alive.

@@ -68,14 +68,14 @@ impl<S: AsRawFd> Socket<S> {
         inner
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(&self, wanted: usize, call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-        self.registration.transfer(Direction::Read, wanted, || deadline(&self.read_timeout), call)
+        self.registration.transfer(Direction::Read, wanted, || self.read_timeout.get(), call)
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&self, wanted: usize, call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-        self.registration.transfer(Direction::Write, wanted, || deadline(&self.write_timeout), call)
+        self.registration.transfer(Direction::Write, wanted, || self.write_timeout.get(), call)
     }
 
     pub(crate) fn read_attempt<T>(&self, call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
@@ -146,7 +146,7 @@ where
         let shard = current::here();
         shard.charge_call();
         loop {
-            self.registration.await_transfer(&shard, Direction::Read, &|| deadline(&self.read_timeout))?;
+            self.registration.await_transfer(&shard, Direction::Read, &|| self.read_timeout.get())?;
             let mut lent = Lent::take(&shard); // not before: who parks leaves it to the others
             let result = self.recv_now(lent.bytes());
             match self.registration.outcome(&shard, Direction::Read, BUFFER_SIZE, result) {

@@ -20,7 +20,7 @@ pub(crate) fn room(events: usize) -> Box<[Event]> {
 
 /// Waits for events at most `limit` (for ever if `None`), which is rounded up to milliseconds, so that a timer neither spins
 /// nor fires early. A signal that interrupts it counts as no event.
-pub(crate) fn wait<'a>(epoll: RawFd, room: &'a mut [Event], limit: Option<Duration>) -> io::Result<&'a [Event]> {
+pub(crate) fn wait(epoll: RawFd, room: &mut [Event], limit: Option<Duration>) -> io::Result<&[Event]> {
     let millis = limit.map_or(-1, |limit| limit.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as libc::c_int);
     // SAFETY: the pointer is to as many valid entries as the length says, and they outlive the call.
     let count = unsafe { libc::epoll_wait(epoll, room.as_mut_ptr(), room.len() as libc::c_int, millis) };
