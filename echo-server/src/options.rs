@@ -41,6 +41,9 @@ pub(crate) struct ServeOptions {
     /// The most connections at a time; further ones wait in the kernel's queue [default: as many as descriptors allow]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: Option<u32>,
+    /// Close a connection that sends nothing for so long [default: never]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) idle: Option<Duration>,
     /// Answer in upper case (ASCII letters)
     #[arg(long)]
     pub(crate) upper: bool,

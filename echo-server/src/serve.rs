@@ -36,10 +36,10 @@ fn serve(options: ServeOptions) -> io::Result<()> {
         let handle = handle.clone();
         let _figures = Builder::new().name("figures").spawn(move || report(&handle, interval))?;
     }
-    let echo = if options.upper { echo_upper } else { echo };
+    let (echo, idle) = (if options.upper { echo_upper } else { echo }, options.idle);
     server.serve(move |stream, _| {
         // A peer that resets its connection, or vanishes, is nobody's concern but its own.
-        let _ = stream.set_nodelay(true).and_then(|()| echo(&stream));
+        let _ = stream.set_nodelay(true).and_then(|()| stream.set_read_timeout(idle)).and_then(|()| echo(&stream));
     })?;
     if !options.quiet {
         let stats = handle.stats();
