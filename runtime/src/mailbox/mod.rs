@@ -6,6 +6,7 @@
 //! atomics, is safe code, and receivers empty the vector whole. Senders that have many items send them as one batch.)
 
 pub(crate) mod bell;
+pub mod bounded;
 pub mod channel;
 
 use std::collections::VecDeque;
