@@ -35,8 +35,11 @@
 //! - [`timeout`] puts a **deadline** around any calls, [`JoinHandle::kill`] ends a coroutine: both unwind it at its next wait,
 //!   so destructors run. A wake-up that was granted before is not lost. While a stack unwinds nothing parks.
 //! - A [`scope`] owns its children: it ends when all have ended, and they may borrow.
+//! - A [`Pool`] runs so many at once, a [`Group`] is waited for and ended together, a [`JoinSet`] gives results as they come;
+//!   [`select!`] waits for whichever of several things comes first.
 //! - When nothing can ever run again, [`Runtime::run`] ends with a [`Deadlock`] that lists who waits for what; [`dump`] lists
-//!   it at any time; a [watchdog](RuntimeBuilder::watchdog) names who blocks its shard.
+//!   it at any time, with backtraces if asked; a [watchdog](RuntimeBuilder::watchdog) names who blocks its shard; a
+//!   [backdoor](RuntimeBuilder::backdoor) answers from outside, even then.
 //! - On a [simulated](RuntimeBuilder::simulated) machine the clock is virtual and a seed decides what is random.
 //!
 //! [`models`] compares this with processes, threads, callbacks and the words of other runtimes; [`hazards`] lists what can go

@@ -43,19 +43,74 @@
 //!
 //! # Words of others
 //!
+//! Whoever comes from another runtime finds here what its words are called in this one. A dash: there is no such thing there.
+//!
+//! ## Coroutines
+//!
 //! | here | gevent | Go | tokio |
 //! |---|---|---|---|
 //! | [`spawn`](crate::spawn), [`JoinHandle::join`](crate::JoinHandle::join) | `spawn`, `get` | `go`, a channel | `spawn_local`, `.await` |
-//! | [`join_all`](crate::join_all) | `joinall` | `sync.WaitGroup` | `join_all` |
-//! | [`sleep`](crate::sleep), [`yield_now`](crate::yield_now) | `sleep`, `sleep(0)` | `time.Sleep`, `runtime.Gosched` | `time::sleep`, `yield_now` |
+//! | [`spawn_on`](crate::spawn_on), [`call`](crate::call), [`post`](crate::post) | `threadpool`, `loop.run_callback_threadsafe` | (the scheduler does it) | `Handle::spawn` |
+//! | [`spawn_after`](crate::spawn_after) | `spawn_later` | `time.AfterFunc` | a task that sleeps first |
+//! | [`join_all`](crate::join_all) | `joinall` | `sync.WaitGroup` | `futures::join_all` |
+//! | [`as_completed`](crate::as_completed), [`JoinSet`](crate::JoinSet) | `iwait` | a channel of results | `JoinSet` |
+//! | [`JoinHandle::kill`](crate::JoinHandle::kill), [`kill_all`](crate::kill_all) | `kill`, `killall`, `GreenletExit` | a cancelled context | `abort` |
 //! | [`timeout`](crate::timeout) | `Timeout`, `with_timeout` | `context.WithTimeout` | `time::timeout` |
-//! | [`JoinHandle::kill`](crate::JoinHandle::kill) | `kill` | a cancelled context | `abort` |
-//! | [`scope`](crate::scope) | a `Group` joined | `errgroup` | `JoinSet` |
+//! | [`sleep`](crate::sleep), [`yield_now`](crate::yield_now) | `sleep`, `sleep(0)`, `idle` | `time.Sleep`, `runtime.Gosched` | `time::sleep`, `yield_now` |
+//! | [`scope`](crate::scope) | a `Group` joined | `errgroup` | - |
+//! | [`Group`](crate::Group) | `pool.Group` | `errgroup` | `TaskTracker` |
+//! | [`Pool`](crate::Pool), [`Pool::map`](crate::Pool::map) | `pool.Pool`, `map` | a channel of jobs and n goroutines | a `Semaphore` and `JoinSet` |
+//! | [`Pool::imap`](crate::Pool::imap), [`Pool::imap_unordered`](crate::Pool::imap_unordered) | `imap`, `imap_unordered` | - | `buffered`, `buffer_unordered` |
+//! | [`Generator`](crate::Generator), [`Greenlet`](crate::Greenlet) | `greenlet.switch` | `iter.Pull` | - |
+//! | [`coroutine_local!`](crate::coroutine_local!) | `local.local` | a value in a context | `task_local!` |
+//! | [`on_big_stack`](crate::on_big_stack), [`Builder::stack_size`](crate::Builder::stack_size) | - | (stacks grow) | - |
 //! | [`offload`](crate::offload) | `threadpool.apply` | (the scheduler does it) | `spawn_blocking` |
-//! | [`sync::channel`](crate::sync::channel) | `queue.Queue`, `queue.Channel` | `chan` | `mpsc` |
-//! | [`sync::Event`](crate::sync::Event) | `event.Event` | a closed channel | `Notify` |
-//! | [`sync::Semaphore`](crate::sync::Semaphore) | `lock.Semaphore` | a buffered channel | `Semaphore` |
+//!
+//! ## Waiting for each other
+//!
+//! | here | gevent | Go | tokio |
+//! |---|---|---|---|
+//! | [`sync::channel`](crate::sync::channel): bounded, unbounded, of capacity zero | `queue.Queue`, `SimpleQueue`, `Channel` | `chan` | `mpsc` |
+//! | [`mailbox::channel`](crate::mailbox::channel), [`mailbox::bounded`](crate::mailbox::bounded) | `threadpool`, `queue.Queue` between threads | `chan` | `mpsc` |
+//! | [`sync::PriorityQueue`](crate::sync::PriorityQueue), [`sync::LifoQueue`](crate::sync::LifoQueue) | `PriorityQueue`, `LifoQueue` | - | - |
+//! | [`select!`](crate::select!), [`sync::Select`](crate::sync::Select) | `wait([...])`, `select.select` | `select` | `select!` |
+//! | [`sync::Event`](crate::sync::Event) | `event.Event` | a closed channel | `Notify`, `CancellationToken` |
+//! | [`sync::OnceResult`](crate::sync::OnceResult) | `event.AsyncResult` | `sync.OnceValue`, a channel | `oneshot`, `OnceCell` |
+//! | [`sync::Mutex`](crate::sync::Mutex), [`sync::RwLock`](crate::sync::RwLock) | `lock.BoundedSemaphore(1)` | `sync.Mutex`, `sync.RWMutex` | `Mutex`, `RwLock` |
+//! | [`sync::ReentrantMutex`](crate::sync::ReentrantMutex) | `lock.RLock` | - | - |
+//! | [`sync::Semaphore`](crate::sync::Semaphore) | `lock.Semaphore`, `BoundedSemaphore` | a buffered channel | `Semaphore` |
+//! | [`sync::Condvar`](crate::sync::Condvar) | - | `sync.Cond` | `Notify` |
+//! | [`sync::WaitGroup`](crate::sync::WaitGroup) | - | `sync.WaitGroup` | `TaskTracker` |
+//! | [`sync::Barrier`](crate::sync::Barrier) | - | - | `Barrier` |
+//!
+//! ## The world
+//!
+//! | here | gevent | Go | tokio |
+//! |---|---|---|---|
+//! | [`net::TcpStream`](crate::net::TcpStream) and the like, with std's `Read` and `Write` | `socket.socket` | `net.Conn` | `TcpStream`, `AsyncRead` |
+//! | `rustls::StreamOwned` on such a stream | `ssl.SSLSocket` | `tls.Conn` | `tokio_rustls` |
 //! | [`net::StreamServer`](crate::net::StreamServer) | `server.StreamServer` | `net.Listen` and a loop | a loop over `accept` |
+//! | [`TcpStream::wait_peer_closed`](crate::net::TcpStream::wait_peer_closed) | - | (a goroutine that reads) | `ready(Interest::READABLE)`, `is_read_closed` |
+//! | [`net::wait_readable`](crate::net::wait_readable), [`net::Readiness`](crate::net::Readiness) | `socket.wait_read`, `select.poll` | `syscall.RawConn` | `AsyncFd` |
+//! | [`selectors`](crate::selectors) | `selectors.GeventSelector` | - | - |
+//! | [`net::resolve`](crate::net::resolve) | `getaddrinfo` | `net.Resolver` | `lookup_host` |
+//! | [`fs`](crate::fs) | `FileObject` | `os.File` | `fs` |
+//! | [`process::Command`](crate::process::Command) | `subprocess.Popen` | `exec.Cmd` | `process::Command` |
+//! | [`signal::Signals`](crate::signal::Signals) | `signal_handler` | `signal.Notify` | `signal` |
+//! | `monkey.patch_all` has no counterpart: code written for std's traits works as it is | `monkey` | (all of it is so) | - |
+//!
+//! ## The runtime itself
+//!
+//! | here | gevent | Go | tokio |
+//! |---|---|---|---|
+//! | shard | hub, loop | `P` | worker |
+//! | [`Runtime`](crate::Runtime), [`Handle`](crate::Handle) | `get_hub()` | - | `Runtime`, `Handle` |
+//! | [`on_turn_end`](crate::on_turn_end) | a `prepare` or `check` watcher | - | `on_thread_park` |
+//! | [`RuntimeBuilder::budget`](crate::RuntimeBuilder::budget) | - | preemption | coop budget |
 //! | [`Deadlock`](crate::Deadlock) | `LoopExit` | "all goroutines are asleep" | - |
-//! | [`dump`](crate::dump) | `util.print_run_info` | SIGQUIT | task dumps |
-//! | a simulated [`Runtime`](crate::Runtime) | - | `testing/synctest` | `time::pause` |
+//! | [`dump`](crate::dump), [`RuntimeBuilder::dump_on`](crate::RuntimeBuilder::dump_on) | `util.print_run_info` | SIGQUIT | task dumps (unstable) |
+//! | [`RuntimeBuilder::backdoor`](crate::RuntimeBuilder::backdoor) | `backdoor.BackdoorServer` | `net/http/pprof` | `tokio-console` |
+//! | [`RuntimeBuilder::watchdog`](crate::RuntimeBuilder::watchdog) | `GEVENT_MONITOR_THREAD_ENABLE` | `sysmon` | - |
+//! | [`stats`](crate::stats), [`stack_use`](crate::stack_use) | - | `runtime/metrics` | `RuntimeMetrics` |
+//! | a [simulated](crate::RuntimeBuilder::simulated) runtime, [`sim`](crate::sim) | - | `testing/synctest` | `time::pause`, turmoil |
+//! | `fork` is refused | `fork`, `reinit` | - | - |

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
     use crate::{Builder, run, sleep, spawn, timeout, yield_now};
 
-    const BIG: usize = 8 << 20;
+    const BIG: usize = 32 << 20;
 
     /// Touches 4 KiB a level.
     fn dive(levels: usize) -> usize {

@@ -45,7 +45,7 @@ impl Frame<'_> {
     }
 
     fn is_machinery(&self) -> bool {
-        MACHINERY.iter().any(|name| self.function.starts_with(name))
+        MACHINERY.iter().any(|name| self.function.trim_start_matches('<').starts_with(name))
             || MACHINERY_PLACES.iter().any(|place| self.place.contains(place))
     }
 
