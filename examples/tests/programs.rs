@@ -11,6 +11,9 @@ mod baozi;
 #[path = "../crawler.rs"]
 #[allow(dead_code, reason = "its `main` is for the program")]
 mod crawler;
+#[path = "../forgetful_kv.rs"]
+#[allow(dead_code, reason = "its `main` is for the program")]
+mod forgetful_kv;
 #[path = "../gevent_sleepers.rs"]
 #[allow(dead_code, reason = "its `main` is for the program")]
 mod gevent_sleepers;
@@ -177,4 +180,22 @@ fn callbacks_echo_and_unregister_what_has_ended() {
         }
     })
     .unwrap();
+}
+
+#[test]
+fn the_simulator_finds_what_the_server_forgets() {
+    let (out, printed) = Output::memory();
+    assert!(forgetful_kv::main_with(&out, 50), "{:?}", printed.lines());
+    let lines = printed.lines();
+    assert_eq!((lines[0].as_str(), lines[3].as_str()), ("the forgetful server:", "the mended server:"));
+    assert_eq!(lines[4], "  50 seeds, 150 crashes, nothing lost");
+    let seed = lines[1].strip_prefix("  seed ").and_then(|rest| rest.split(':').next()).unwrap().parse().unwrap();
+    assert!(lines[2].ends_with(&format!("--seed {seed}")), "{lines:?}");
+    let story = || {
+        let (out, printed) = Output::memory();
+        forgetful_kv::replay(&out, seed);
+        printed.lines()
+    };
+    assert_eq!(story().last().unwrap(), "lost");
+    assert_eq!(story(), story());
 }
