@@ -4,7 +4,6 @@
 //! and not a trait object: the real path costs one predictable branch.
 
 pub(crate) mod os;
-#[allow(dead_code, reason = "the network and the disk, which use it, come next")]
 pub(crate) mod sim;
 
 use std::io;

@@ -54,11 +54,6 @@ impl Trace {
         mix(self.hash.get() ^ self.events.get())
     }
 
-    /// How many events there were.
-    pub(crate) fn events(&self) -> u64 {
-        self.events.get()
-    }
-
     /// The last events, oldest first, one line each.
     pub(crate) fn recent(&self) -> String {
         let line =
