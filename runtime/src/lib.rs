@@ -40,7 +40,8 @@
 //! - When nothing can ever run again, [`Runtime::run`] ends with a [`Deadlock`] that lists who waits for what; [`dump`] lists
 //!   it at any time, with backtraces if asked; a [watchdog](RuntimeBuilder::watchdog) names who blocks its shard; a
 //!   [backdoor](RuntimeBuilder::backdoor) answers from outside, even then.
-//! - On a [simulated](RuntimeBuilder::simulated) machine the clock is virtual and a seed decides what is random.
+//! - On a [simulated](RuntimeBuilder::simulated) machine the clock is virtual, network and disks fail, and a seed decides all
+//!   of it, also who runs next: see [`sim`].
 //!
 //! [`models`] compares this with processes, threads, callbacks and the words of other runtimes; [`hazards`] lists what can go
 //! wrong with stackful coroutines and what is done about each.

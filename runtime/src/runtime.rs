@@ -139,8 +139,9 @@ impl Builder {
         self
     }
 
-    /// Runs on a simulated machine: every shard on the calling thread, a virtual clock that jumps when nothing can run,
-    /// and randomness from `seed`. The same seed gives the same run.
+    /// Runs on a simulated machine: every shard on the calling thread, a virtual clock that jumps when nothing can run, a
+    /// simulated network and simulated disks, and whatever is left open (who runs next, when mail arrives, what is random)
+    /// drawn from `seed`. The same seed gives the same run. See [`sim`](crate::sim).
     pub fn simulated(mut self, seed: u64) -> Builder {
         self.config.driver = DriverKind::Sim { seed };
         self
