@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_management::port;
 use leveret_runtime as runtime;
 use runtime::mailbox::channel::{Receiver, Sender, channel};
 use runtime::signal::{Signal, Signals};
@@ -14,6 +15,7 @@ use crate::config::{Config, Tls};
 use crate::first_start;
 use crate::frontend::amqp::editor::EDITOR;
 use crate::frontend::amqp::listener::{Listener, Wrapping, settings};
+use crate::frontend::http::listener::Http;
 use crate::metadata::{Metadata, Recovered, lock_data_dir};
 use crate::shard::mail::{self, Mail};
 use crate::shard::{OWNER, Shard};
@@ -43,12 +45,15 @@ fn run(config: &Arc<Config>) -> io::Result<()> {
     let requests = Signals::new([Signal::Quit, Signal::Hangup])?;
     let _lock = lock_data_dir(&config.data_dir)?;
     start_broker(config)?;
+    Http::load_definitions(config)?;
     let listeners = listen(config)?;
-    say_ready(config, &listeners);
+    let http = Http::start(config, listeners.addresses())?;
+    say_ready(config, http.listeners());
     let (certificates, tls) = (listeners.certificates.clone(), config.tls.clone());
     spawn_named("signals", move || serve_requests(&requests, certificates.as_deref(), &tls));
     let signal = signals.recv()?;
     log::info!("{signal}: closing connections");
+    http.stop();
     stop(listeners.amqp.into_iter().chain(listeners.amqps).collect());
     Ok(())
 }
@@ -72,6 +77,14 @@ struct Listeners {
     amqp: Vec<Listener>,
     amqps: Vec<Listener>,
     certificates: Option<Arc<Certificates>>,
+}
+
+impl Listeners {
+    /// Where they listen.
+    fn addresses(&self) -> Vec<port::Listener> {
+        let address = |protocol| move |listener: &Listener| port::Listener { protocol, addr: listener.local_addr() };
+        self.amqp.iter().map(address("amqp")).chain(self.amqps.iter().map(address("amqp/ssl"))).collect()
+    }
 }
 
 fn listen(config: &Arc<Config>) -> io::Result<Listeners> {
@@ -159,14 +172,20 @@ fn spawn_named(name: &str, f: impl FnOnce() + 'static) {
 
 // ---- the ready line
 
-fn say_ready(config: &Config, listeners: &Listeners) {
-    let list = |name: &str, listeners: &[Listener]| {
-        let list: String = listeners.iter().map(|listener| format!(" {}", listener.local_addr())).collect();
-        if list.is_empty() { list } else { format!("{name}{list}, ") }
+fn say_ready(config: &Config, listeners: &[port::Listener]) {
+    let name = |it: &port::Listener| match it.protocol {
+        "amqp/ssl" => "amqps",
+        "http/prometheus" => "prometheus",
+        other => other,
     };
-    let (version, shards) = (env!("CARGO_PKG_VERSION"), config.shards);
-    let addresses = format!("{}{}", list("amqp", &listeners.amqp), list("amqps", &listeners.amqps));
-    let addresses = addresses.trim_end_matches(", ");
+    let addresses: Vec<String> = listeners
+        .chunk_by(|a, b| a.protocol == b.protocol)
+        .filter_map(|run| {
+            let addresses: String = run.iter().map(|it| format!(" {}", it.addr)).collect();
+            run.first().map(|first| format!("{}{addresses}", name(first)))
+        })
+        .collect();
+    let (version, shards, addresses) = (env!("CARGO_PKG_VERSION"), config.shards, addresses.join(", "));
     let plural = if shards == 1 { "" } else { "s" };
     let mut out = io::stdout().lock();
     // A closed stdout is no reason not to serve.

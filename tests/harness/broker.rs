@@ -37,6 +37,8 @@ pub struct Broker {
 #[derive(Debug)]
 struct Own {
     process: Process,
+    http: SocketAddr,
+    prometheus: SocketAddr,
     _lifeline: Lifeline,
     data_dir: DataDir,
 }
@@ -98,13 +100,32 @@ impl Broker {
         let process = Process::start(&format!("leveret with {shards} shards"), command);
         let lifeline = Lifeline::tie(&process, &data_dir.0);
         let ready = process.expect(" ready: ");
-        let address = amqp_address(&ready).unwrap_or_else(|| panic!("no `amqp ADDRESS` in the ready line {ready:?}"));
-        Broker { address, own: Some(Own { process, _lifeline: lifeline, data_dir }) }
+        let named = |name: &str| {
+            address_of(&ready, name).unwrap_or_else(|| panic!("no `{name} ADDRESS` in the ready line {ready:?}"))
+        };
+        let (address, http, prometheus) = (named("amqp"), named("http"), named("prometheus"));
+        Broker { address, own: Some(Own { process, http, prometheus, _lifeline: lifeline, data_dir }) }
     }
 
     /// Where it serves AMQP.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it serves the HTTP API.
+    ///
+    /// # Panics
+    /// When the broker is foreign.
+    pub fn http(&self) -> SocketAddr {
+        self.own("HTTP API").http
+    }
+
+    /// Where it answers Prometheus.
+    ///
+    /// # Panics
+    /// When the broker is foreign.
+    pub fn prometheus(&self) -> SocketAddr {
+        self.own("metrics").prometheus
     }
 
     /// Whether it was running before the tests, so that they can neither stop it nor read its log.
@@ -194,9 +215,9 @@ fn foreign_address() -> Option<SocketAddr> {
     Some(address.unwrap_or_else(|| panic!("LEVERET_AMQP={text}: not a host:port that can be found")))
 }
 
-/// The address in a ready line such as `leveret 0.1.0 ready: amqp 127.0.0.1:41234, http 127.0.0.1:41235`.
-fn amqp_address(ready: &str) -> Option<SocketAddr> {
-    let mut words = ready.split_whitespace().skip_while(|&word| word != "amqp").skip(1);
+/// The first address of a protocol in a ready line such as `leveret 0.1.0 ready: amqp 127.0.0.1:41234, http 127.0.0.1:41235`.
+fn address_of(ready: &str, name: &str) -> Option<SocketAddr> {
+    let mut words = ready.split_whitespace().skip_while(|&word| word != name).skip(1);
     words.next()?.trim_end_matches([',', ';']).parse().ok()
 }
 
@@ -246,7 +267,7 @@ mod tests {
     #[test]
     fn the_address_is_read_from_the_ready_line() {
         let check = |line: &str, expected: Option<&str>| {
-            assert_eq!(amqp_address(line).map(|address| address.to_string()).as_deref(), expected, "{line}");
+            assert_eq!(address_of(line, "amqp").map(|address| address.to_string()).as_deref(), expected, "{line}");
         };
         check("leveret 0.1.0 ready: amqp 127.0.0.1:41234", Some("127.0.0.1:41234"));
         check("leveret 0.1.0 ready: amqp 127.0.0.1:41234, http 127.0.0.1:9", Some("127.0.0.1:41234"));

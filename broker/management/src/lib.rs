@@ -20,6 +20,7 @@ pub mod http;
 mod json;
 mod listing;
 pub mod port;
+mod prometheus;
 mod site;
 mod stats;
 

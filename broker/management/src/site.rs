@@ -37,6 +37,11 @@ impl Api {
         }
     }
 
+    /// Answers a request for metrics.
+    pub fn respond_metrics(&self, request: &Request) -> Response {
+        crate::prometheus::respond(self, request)
+    }
+
     /// Says to browsers that pages of the allowed sites may read the answer.
     fn with_cors(&self, request: &Request, response: Response) -> Response {
         let Some(origin) = request.header("origin") else { return response };

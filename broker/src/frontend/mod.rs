@@ -2,3 +2,4 @@
 //! and the core.
 
 pub mod amqp;
+pub mod http;

@@ -55,7 +55,7 @@ impl Shard {
     }
 
     /// Where a message goes, and what else its exchanges do with it; nowhere if the exchange does not exist.
-    fn find(
+    pub fn find(
         &self,
         vhost: VhostId,
         exchange: &str,

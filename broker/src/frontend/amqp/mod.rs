@@ -23,6 +23,7 @@ mod publish;
 mod reply_to;
 mod rights;
 mod server_properties;
+pub(super) mod service;
 mod settle;
 mod transaction;
 mod values;

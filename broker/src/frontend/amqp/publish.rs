@@ -270,7 +270,7 @@ fn keys_of(headers: &RawTable<'_>, name: &str) -> Result<Vec<Box<str>>, Protocol
 }
 
 /// Digits, 0 to ten years; the reasons are Erlang's.
-fn parse_expiration(text: &[u8]) -> Result<u64, ProtocolError> {
+pub(super) fn parse_expiration(text: &[u8]) -> Result<u64, ProtocolError> {
     let shown = String::from_utf8_lossy(text);
     let refuse =
         |reason: std::fmt::Arguments<'_>| Err(precondition(format_args!("invalid expiration '{shown}': {reason}")));

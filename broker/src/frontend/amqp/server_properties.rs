@@ -7,7 +7,7 @@
 use leveret_amqp::table::Table;
 
 /// The RabbitMQ version whose behaviour is ours.
-const COMPATIBLE_VERSION: &str = "4.3.0";
+pub(in crate::frontend) const COMPATIBLE_VERSION: &str = "4.3.0";
 
 /// The table of connection.start.
 pub(super) fn server_properties() -> Table {
