@@ -43,6 +43,13 @@ pub enum Effect {
         /// The place of the last one; often the same.
         last: Seq,
     },
+    /// A stored message came back for the `count`th time: a restart shall not forget that.
+    Requeued {
+        /// Its place.
+        seq: Seq,
+        /// How often it has come back.
+        count: u32,
+    },
 }
 
 /// A message on its way to a consumer, or the answer to a get.

@@ -143,6 +143,12 @@ impl Queue {
         self.id
     }
 
+    /// Whether it survives a restart, and its persistent messages with it.
+    #[inline]
+    pub fn is_durable(&self) -> bool {
+        self.durable
+    }
+
     /// Its name.
     pub fn name(&self) -> &Name {
         &self.name

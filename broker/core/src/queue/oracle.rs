@@ -162,6 +162,9 @@ impl Model {
                     let found = letter.take().inspect(|(message, _)| assert!(Arc::ptr_eq(message, &it.message)));
                     assert_eq!(found.map(|(_, reason)| reason), expected, "{first}");
                 }
+                Effect::Requeued { seq, count } => {
+                    assert_eq!(self.messages[self.index(*seq)].requeues, *count, "{seq} came back so often");
+                }
                 Effect::Cancelled { .. } | Effect::Ended(_) => panic!("nobody asked for {effect:?}"),
             }
         }

@@ -70,6 +70,9 @@ impl Queue {
             settled(seq, &entry, effects);
             return;
         }
+        if entry.stored {
+            effects.push(Effect::Requeued { seq, count: entry.requeues });
+        }
         self.make_ready(seq);
         self.consumers.settled(holder);
     }

@@ -164,7 +164,10 @@ impl Bench {
     fn said(&mut self) -> String {
         self.queue.check_invariants(self.now);
         let effects: Vec<_> = self.effects.drain(..).collect();
-        let words = effects.iter().map(|effect| match effect {
+        // That a message came back the deliveries show; the oracle counts it.
+        let shown = effects.iter().filter(|effect| !matches!(effect, Effect::Requeued { .. }));
+        let words = shown.map(|effect| match effect {
+            Effect::Requeued { .. } => String::new(),
             Effect::Deliver(delivery) => {
                 let mark = if delivery.redelivered { "!" } else { "" };
                 assert_eq!(delivery.redelivered, delivery.requeues > 0);
