@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use leveret_management::port;
 use leveret_runtime as runtime;
+use leveret_store::{Options as StoreOptions, Store};
 use runtime::mailbox::channel::{Receiver, Sender, channel};
 use runtime::signal::{Signal, Signals};
 use runtime::{Runtime, ShardId};
 
-use crate::config::{Config, Tls};
+use crate::config::{Config, Confirm, Tls};
 use crate::first_start;
 use crate::frontend::amqp::editor::EDITOR;
 use crate::frontend::amqp::listener::{Listener, Wrapping, settings};
@@ -23,6 +24,18 @@ use crate::transport::certificates::Certificates;
 
 /// How long clients may take to say close-ok when the broker stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The folder of the durable log in the data directory.
+const STORE_NAME: &str = "messages";
+
+/// How often the store looks after what waits for room.
+const STORE_TICK: Duration = Duration::from_secs(1);
+
+/// Bytes that a record may have besides a message's body: names, properties (at most a frame), references.
+const RECORD_MARGIN: u64 = 1024 * 1024;
+
+/// The exit code when the disk has failed.
+const EXIT_DISK_FAILED: i32 = 74;
 
 /// A shard that has not looked at its sockets for so long is worth a line in the log.
 const STALL_LIMIT: Duration = Duration::from_secs(1);
@@ -111,9 +124,83 @@ fn start_broker(config: &Arc<Config>) -> io::Result<()> {
     let owner = Shard::current();
     owner.attach_metadata(metadata);
     spawn_named("metadata", move || owner.store_for_ever());
+    open_store(config)?;
     match entries {
         None => first_start::begin(&config.first_start).map_err(io::Error::other),
         Some(_) => Ok(()),
+    }
+}
+
+// ---- messages
+
+/// Opens the durable log, and brings its messages back on every shard.
+fn open_store(config: &Config) -> io::Result<()> {
+    let options = store_options(config);
+    let (store, recovered) = Store::open(&config.data_dir.join(STORE_NAME), options).map_err(io::Error::other)?;
+    let (fits, needed) = (store.writer().batch_size_max() as u64, config.limits.max_message_size + RECORD_MARGIN);
+    if fits < needed {
+        return Err(io::Error::other(format!(
+            "this data directory was made for messages of at most {} bytes: set max_message_size to that or less",
+            fits - RECORD_MARGIN.min(fits)
+        )));
+    }
+    let recovered = Arc::new(recovered);
+    let mut count = 0;
+    for shard in runtime::shards() {
+        let (store, recovered) = (store.clone(), recovered.clone());
+        let attached = runtime::call(shard, move || Shard::current().attach_store(store, &recovered));
+        let attached = attached.map_err(|error| io::Error::other(format!("a shard did not recover: {error}")))?;
+        count += attached.map_err(io::Error::other)?;
+    }
+    if count > 0 {
+        log::info!("{count} stored messages are back in their queues");
+    }
+    spawn_named("store clock", move || {
+        loop {
+            runtime::sleep(STORE_TICK);
+            store.tick();
+        }
+    });
+    Ok(())
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    let defaults = StoreOptions::default();
+    let needed = config.limits.max_message_size.saturating_add(2 * RECORD_MARGIN).next_multiple_of(1024 * 1024);
+    StoreOptions {
+        log_file_size: defaults.log_file_size.max(u32::try_from(needed).unwrap_or(u32::MAX)),
+        confirm: match config.confirm {
+            Confirm::Synced => leveret_store::Confirm::Synced,
+            Confirm::Written => leveret_store::Confirm::Written,
+        },
+        on_event: Arc::new(note_store_event),
+        ..defaults
+    }
+}
+
+/// Runs on a thread of the store.
+fn note_store_event(event: leveret_store::Event) {
+    match event {
+        leveret_store::Event::Failed { reason } => {
+            // "A failed sync is never retried": what is on the disk is not known, and the next start finds out.
+            log::error!(
+                "the disk failed, and the broker stops so that nothing is confirmed that is not there: {reason}"
+            );
+            std::process::exit(EXIT_DISK_FAILED);
+        }
+        leveret_store::Event::Blocked { reason } => log::error!("the disk is full: {reason}"),
+        leveret_store::Event::Unblocked => log::info!("the disk has room again"),
+    }
+}
+
+/// Everything that was confirmed is on disk anyway; this also saves the next start the reading of the log.
+fn close_store() {
+    let store = Shard::current().stored.store();
+    for shard in runtime::shards() {
+        let _ = runtime::call(shard, || Shard::current().stored.flush());
+    }
+    if let Some(Err(error)) = store.map(|store| store.close()) {
+        log::warn!("the store did not close: {error}");
     }
 }
 
@@ -191,7 +278,7 @@ fn say_ready(config: &Config, listeners: &[port::Listener]) {
     // A closed stdout is no reason not to serve.
     let _ = writeln!(
         out,
-        "leveret {version} ready: {addresses} ({shards} shard{plural}, data directory {}; queues live in memory, nothing is stored yet)",
+        "leveret {version} ready: {addresses} ({shards} shard{plural}, data directory {})",
         config.data_dir.display()
     );
     let _ = out.flush();
@@ -212,6 +299,7 @@ fn stop(listeners: Vec<Listener>) {
         log::warn!("{killed} clients did not answer connection.close within {SHUTDOWN_TIMEOUT:?} and were cut off");
     }
     Shard::current().wait_until_stored();
+    close_store();
     for shard in runtime::shards() {
         let _ = runtime::call(shard, Shard::uninstall);
     }

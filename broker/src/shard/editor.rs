@@ -7,6 +7,8 @@ use leveret_core::exchange::Identity;
 use leveret_core::message::Message;
 use leveret_core::value::Arguments;
 
+use super::stored::record::Kept;
+
 /// A front-end's ways with property bytes.
 #[derive(Clone, Copy)]
 pub struct Editor {
@@ -14,6 +16,8 @@ pub struct Editor {
     pub redirect: fn(&Arc<Message>, &Redirect) -> Arc<Message>,
     /// Makes of a delayed message the one that is published when its time has come.
     pub waited: fn(&Arc<Message>) -> Arc<Message>,
+    /// Makes a message of what the store has kept; `None` if its properties cannot be read.
+    pub restore: fn(&Kept<'_>) -> Option<Arc<Message>>,
     /// Reads what routing may look at.
     pub details: fn(&Message) -> Details,
 }

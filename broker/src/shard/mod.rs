@@ -22,6 +22,7 @@ pub mod queues;
 pub mod quota;
 pub mod replication;
 mod republish;
+pub mod stored;
 pub mod tally;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ use mail::{Mail, Post};
 use queues::Queues;
 use quota::Quotas;
 use replication::Owner;
+use stored::Stored;
 use tally::Tally;
 
 /// The owner of the topology.
@@ -107,6 +109,8 @@ pub struct Shard {
     pub router: RefCell<Router>,
     /// The queues that live here.
     pub queues: Queues,
+    /// This shard's end of the durable log.
+    pub stored: Stored,
     /// Messages of this shard's publishers that wait.
     pub delays: Delays,
     /// Messages for bindings to come; on shard 0.
@@ -162,6 +166,7 @@ impl Shard {
             quotas: Quotas::default(),
             router: RefCell::new(Router::seeded(runtime::random::u64())),
             queues: Queues::default(),
+            stored: Stored::default(),
             delays: Delays::default(),
             histories: Histories::default(),
             watch: Watch::default(),
@@ -195,6 +200,7 @@ impl Shard {
         let index = runtime::shard_id().index();
         let shard = SHARDS.with_borrow_mut(|shards| shards.get_mut(index).and_then(Option::take));
         if let Some(shard) = shard {
+            shard.stored.detach();
             shard.queues.clear();
             shard.channels.borrow_mut().clear();
             shard.clients.borrow_mut().clear();
@@ -303,12 +309,14 @@ impl Shard {
         self.turn_end.borrow_mut().push(item);
     }
 
-    fn end_turn(&self) {
+    fn end_turn(self: &Rc<Self>) {
+        self.release_durable();
         // A channel's confirms make its connection's output due in the same turn.
         while !self.turn_end.borrow().is_empty() {
             let items = std::mem::take(&mut *self.turn_end.borrow_mut());
             items.into_iter().for_each(|item| item.at_turn_end());
         }
+        self.stored.flush();
         self.post.flush();
     }
 

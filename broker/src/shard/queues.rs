@@ -18,6 +18,7 @@ use super::Shard;
 use super::address::{ChannelAddress, QueueAddress, Reply, Subscriber, Ticket};
 use super::mail::Mail;
 use super::metadata::{Action, Request};
+use super::stored::Who;
 
 /// What a channel asks of a queue.
 #[derive(Debug)]
@@ -106,6 +107,7 @@ const FREE_PER_TURN: usize = 4096;
 
 /// A queue with its consumers' addresses.
 struct Home {
+    id: QueueId,
     queue: Queue,
     vhost: VhostId,
     consumers: FastMap<ConsumerId, Way>,
@@ -150,9 +152,36 @@ pub struct Queues {
 impl Queues {
     pub(super) fn add(&self, vhost_name: &Name, vhost: VhostId, record: &QueueRecord, now: Time) {
         let queue = Queue::new(vhost_name, record, now);
-        let mut home = Home { queue, vhost, consumers: FastMap::default(), due: None };
+        let mut home = Home { id: record.id, queue, vhost, consumers: FastMap::default(), due: None };
         self.schedule(record.id, &mut home);
         self.homes.borrow_mut().insert(record.id, home);
+    }
+
+    /// Puts a stored message back in its place; `false` if that does not fit.
+    pub(super) fn restore(
+        &self,
+        id: QueueId,
+        seq: Seq,
+        message: Arc<Message>,
+        expiry: Option<Time>,
+        requeues: u32,
+    ) -> bool {
+        let mut homes = self.homes.borrow_mut();
+        homes.get_mut(&id).is_some_and(|home| home.queue.restore(seq, message, expiry, requeues))
+    }
+
+    /// Places up to this one are not given out again.
+    pub(super) fn resume_numbering(&self, id: QueueId, last: Seq) {
+        if let Some(home) = self.homes.borrow_mut().get_mut(&id) {
+            home.queue.resume_numbering(last);
+        }
+    }
+
+    /// All of a queue's stored messages are back: what expires is looked after.
+    pub(super) fn restored(&self, id: QueueId) {
+        if let Some(home) = self.homes.borrow_mut().get_mut(&id) {
+            self.schedule(id, home);
+        }
     }
 
     /// Bytes that the messages of all queues occupy, about; one that lies in several queues counts in each.
@@ -320,9 +349,9 @@ impl Shard {
         let (queue, now) = (&mut home.queue, self.now());
         match command {
             Command::Publish { message, confirm } => {
-                let published = queue.publish(message, now, effects);
+                let taken = self.take(home, message, effects);
                 return match confirm {
-                    Some((channel, number)) => Outcome::Confirm(channel, number, published != Published::Rejected),
+                    Some((channel, number)) => Outcome::Confirm(channel, number, taken),
                     None => Outcome::None,
                 };
             }
@@ -391,8 +420,12 @@ impl Shard {
     fn answer_first(&self, outcome: Outcome, effects: &[Effect]) -> Option<(Ticket, Reply)> {
         match outcome {
             Outcome::None => None,
-            Outcome::Confirm(channel, number, accepted) => {
-                self.confirm(channel, number, accepted);
+            Outcome::Confirm(channel, number, Taken::Stored) => {
+                self.stored.wait(Who::At(channel), number);
+                None
+            }
+            Outcome::Confirm(channel, number, taken) => {
+                self.confirm(channel, number, taken == Taken::Done);
                 None
             }
             Outcome::Reply(ticket, reply) if effects.iter().any(|effect| matches!(effect, Effect::Ended(_))) => {
@@ -413,7 +446,8 @@ impl Shard {
                 Effect::Cancelled { consumer } => self.cancelled(id, consumer),
                 Effect::Ended(_) => self.queue_ended(id, deferred.take()),
                 Effect::DeadLetter { message, reason } => self.dead_letter(id, &message, reason),
-                Effect::Settled { .. } => {} // nothing is stored yet
+                Effect::Settled { first, last } => self.stored.settle(id, first, last),
+                Effect::Requeued { seq, count } => self.stored.requeue(id, seq, count),
             }
         }
     }
@@ -502,6 +536,9 @@ impl Shard {
         }
         self.carry_out(id, &mut effects, None);
         let home = self.queues.homes.borrow_mut().remove(&id);
+        if home.as_ref().is_some_and(|home| home.queue.is_durable()) {
+            self.stored.delete_queue(id);
+        }
         if let Some(due) = home.as_ref().and_then(|home| home.due) {
             self.queues.expiries.borrow_mut().remove(&(due, id));
         }
@@ -509,7 +546,7 @@ impl Shard {
         drop(home); // its references to channels may be the last ones: not under the borrow
     }
 
-    fn confirm(&self, channel: ChannelAddress, number: u64, accepted: bool) {
+    pub(super) fn confirm(&self, channel: ChannelAddress, number: u64, accepted: bool) {
         if channel.shard != self.id {
             self.send(channel.shard, Mail::Confirm(channel.key, number, accepted));
         } else if let Some(channel) = self.channel(channel.key) {
@@ -517,21 +554,41 @@ impl Shard {
         }
     }
 
-    /// Gives a message to a queue of this shard without a confirm; says whether the queue took it. The short way for publishers.
-    pub fn publish_here(self: &Rc<Self>, id: QueueId, message: Arc<Message>) -> bool {
+    /// Gives a message to a queue, and has it stored if it must be.
+    #[inline]
+    fn take(&self, home: &mut Home, message: Arc<Message>, effects: &mut Vec<Effect>) -> Taken {
+        let now = self.now();
+        let is_stored = message.persistent && home.queue.is_durable() && self.stored.is_attached();
+        let to_store = is_stored.then(|| message.clone());
+        match (home.queue.publish(message, now, effects), to_store) {
+            (Published::Rejected, _) => Taken::Rejected,
+            (Published::Accepted { seq, stored: true }, Some(message)) => {
+                if was_settled_at_once(seq, effects) {
+                    return Taken::Done;
+                }
+                let expiry = home.queue.expiry_of(&message, now);
+                self.stored.note(message, home.id, seq, expiry);
+                Taken::Stored
+            }
+            _ => Taken::Done,
+        }
+    }
+
+    /// Gives a message to a queue of this shard without a confirm; says what became of it. The short way for publishers.
+    pub fn publish_here(self: &Rc<Self>, id: QueueId, message: Arc<Message>) -> Taken {
         let mut effects = self.queues.spare.take();
         let mut homes = self.queues.homes.borrow_mut();
         let Some(home) = homes.get_mut(&id) else {
             self.queues.spare.replace(effects);
-            return true;
+            return Taken::Done;
         };
-        let published = home.queue.publish(message, self.now(), &mut effects);
+        let taken = self.take(home, message, &mut effects);
         self.queues.schedule(id, home);
         drop(homes);
         self.carry_out(id, &mut effects, None);
         self.queues.spare.replace(effects);
         self.catch_up();
-        published != Published::Rejected
+        taken
     }
 
     /// Sends a message past all queues to a channel's reply consumer, if there is one: a client may make addresses up.
@@ -575,11 +632,32 @@ fn held_bytes(queue: &Queue) -> u64 {
     queue.ready_bytes() + queue.unsettled_bytes() + count * MESSAGE_OVERHEAD
 }
 
+/// Whether a message has left its queue in the call that took it in; then it need not be stored, nor its settling.
+fn was_settled_at_once(seq: Seq, effects: &mut Vec<Effect>) -> bool {
+    let Some(Effect::Settled { first, last }) = effects.last() else { return false };
+    let is_it = *first == seq && *last == seq;
+    if is_it {
+        effects.pop();
+    }
+    is_it
+}
+
+/// What became of a message that was given to a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// The publisher may hear that all is well.
+    Done,
+    /// It may when the message is on disk: see [`Stored::wait`](super::stored::Stored::wait).
+    Stored,
+    /// A length limit refused it.
+    Rejected,
+}
+
 /// What a command answers.
 enum Outcome {
     None,
     Reply(Ticket, Reply),
-    Confirm(ChannelAddress, u64, bool),
+    Confirm(ChannelAddress, u64, Taken),
 }
 
 fn reply(ticket: Ticket, result: Result<Reply, Error>) -> Outcome {

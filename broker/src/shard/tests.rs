@@ -23,7 +23,7 @@ use runtime::sync::Event;
 use super::Shard;
 use super::address::{ChannelAddress, ChannelKey, QueueAddress, Reply, Subscriber, Ticket};
 use super::metadata::{Action, Request};
-use super::queues::{Command, Seqs};
+use super::queues::{Command, Seqs, Taken};
 use crate::boot;
 use crate::config::Config;
 use crate::metadata::Recovered;
@@ -231,7 +231,7 @@ impl Actor {
         });
         if queue.shard == self.shard.id {
             let accepted = self.shard.publish_here(queue.queue, builder.build());
-            return self.clone().confirm(number, accepted);
+            return self.clone().confirm(number, accepted != Taken::Rejected);
         }
         let confirm = Some((self.address(), number));
         self.shard.command(queue, Command::Publish { message: builder.build(), confirm });

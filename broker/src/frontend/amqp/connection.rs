@@ -215,12 +215,15 @@ impl Connection {
     /// Waits while the client, or a shard that it publishes to, has more of our output than it should.
     fn wait_while_behind(&self) {
         let held_up_by = self.link.borrow().as_ref().and_then(|link| link.held_up_by.take());
-        if !self.output.is_behind() && held_up_by.is_none() {
+        if !self.output.is_behind() && held_up_by.is_none() && !self.shard.stored.is_behind() {
             return;
         }
         self.is_paused.set(true);
         self.output.wait_for_room();
         while held_up_by.is_some_and(|shard| self.shard.is_congested(shard)) {
+            runtime::sleep(CONGESTION_LOOK);
+        }
+        while self.shard.stored.is_behind() {
             runtime::sleep(CONGESTION_LOOK);
         }
         self.is_paused.set(false);

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use leveret_amqp::properties::{BasicProperties, Properties};
 use leveret_amqp::value::FieldValue;
+use leveret_core::death::DeathHistory;
 use leveret_core::message::Message;
 
 use super::dead_letter::rewrite;
+use super::publish::{keys_of, parse_expiration};
 use super::values;
 use crate::shard::editor::{Details, Editor};
+use crate::shard::stored::record::Kept;
 
 /// AMQP's.
-pub const EDITOR: Editor = Editor { redirect: rewrite, waited, details };
+pub const EDITOR: Editor = Editor { redirect: rewrite, waited, restore, details };
 
 /// What routing may look at.
 fn details(message: &Message) -> Details {
@@ -58,6 +61,32 @@ fn waited(message: &Arc<Message>) -> Arc<Message> {
         builder.deaths(deaths.clone());
     }
     builder.build()
+}
+
+/// A stored message, as it was before.
+fn restore(kept: &Kept<'_>) -> Option<Arc<Message>> {
+    let properties = Properties::parse(kept.properties).ok()?;
+    let mut builder = Message::builder(kept.exchange, kept.routing_key, kept.properties, kept.body.len());
+    builder
+        .body(kept.body)
+        .persistent(true)
+        .priority(properties.priority().unwrap_or(0))
+        .expiration_ms(properties.expiration().and_then(|text| parse_expiration(text).ok()));
+    if let Some(headers) = properties.headers() {
+        let cc_keys = keys_of(&headers, "CC").unwrap_or_default();
+        if !cc_keys.is_empty() {
+            builder.cc_keys(cc_keys);
+        }
+        if kept.is_dead
+            && let Some(deaths) = DeathHistory::from_headers(&values::arguments(&headers))
+        {
+            builder.deaths(deaths);
+        }
+    }
+    if !kept.bcc_keys.is_empty() {
+        builder.bcc_keys(kept.bcc_keys.clone());
+    }
+    Some(builder.build())
 }
 
 fn negative(delay: FieldValue) -> FieldValue {

@@ -22,7 +22,8 @@ use super::errors::explain;
 use super::reply_to;
 use super::transaction::{held_bytes, hold};
 use crate::shard::address::QueueAddress;
-use crate::shard::queues::Command;
+use crate::shard::queues::{Command, Taken};
+use crate::shard::stored::Who;
 
 /// Buffers that a channel keeps from one publish to the next.
 #[derive(Default)]
@@ -176,14 +177,19 @@ impl Channel {
             let confirm = number.map(|number| (self.address(), number));
             return shard.command(queue, Command::Publish { message, confirm });
         }
-        let accepted = shard.publish_here(to.queue, message);
-        self.commit.heard(accepted);
-        if let Some(number) = number {
-            if let Mode::Confirming(confirms) = &mut *self.mode.borrow_mut() {
-                if accepted { confirms.confirmed(number) } else { confirms.rejected(number) }
+        let taken = shard.publish_here(to.queue, message);
+        if taken == Taken::Stored {
+            if let Some(number) = number.or_else(|| self.commit.expect_answer()) {
+                shard.stored.wait(Who::Here(self.clone()), number);
             }
-            self.list_confirms();
+            return;
         }
+        self.commit.heard(taken == Taken::Done);
+        let Some(number) = number else { return };
+        if let Mode::Confirming(confirms) = &mut *self.mode.borrow_mut() {
+            if taken == Taken::Done { confirms.confirmed(number) } else { confirms.rejected(number) }
+        }
+        self.list_confirms();
     }
 
     fn send_back(&self, publish: &Publish<'_>, reading: &Reading) {
@@ -258,7 +264,7 @@ fn without_bcc(rewritten: Option<Vec<u8>>, properties: &Properties<'_>) -> Vec<u
 }
 
 /// The strings of CC or BCC; "non-string members are ignored", anything but an array is refused.
-fn keys_of(headers: &RawTable<'_>, name: &str) -> Result<Vec<Box<str>>, ProtocolError> {
+pub(super) fn keys_of(headers: &RawTable<'_>, name: &str) -> Result<Vec<Box<str>>, ProtocolError> {
     let Some(value) = headers.find(name) else { return Ok(Vec::new()) };
     match value.decode() {
         FieldValue::Array(keys) => Ok(keys.iter().filter_map(FieldValue::as_str).map(Box::from).collect()),

@@ -13,6 +13,7 @@ use leveret_runtime::sync::Event;
 
 use super::channel::{Channel, Mode, Outcome};
 use super::publish::precondition;
+use crate::shard::stored::Who;
 
 /// A publish held until commit. It was checked when it was made.
 pub(super) type Held = Publish<'static>;
@@ -121,6 +122,11 @@ impl Channel {
             self.settle_one(delivery, fate);
         }
         self.resume_paused();
+        if self.link.shard.stored.is_attached()
+            && let Some(number) = self.commit.expect_answer()
+        {
+            self.link.shard.stored.wait(Who::Here(self.clone()), number); // the settlements are on disk too
+        }
         let taken = self.commit.finish();
         done?;
         if !taken {

@@ -1,0 +1,231 @@
+//! The shard's end of the durable log: what its queues take goes in, and what waits for the disk comes out.
+//!
+//! ```text
+//!   queue took a message --note--> the open record: body once, with every queue of this shard that takes it
+//!   queue settled        --settle-> batch            |
+//!   confirm              --wait--> waiting           v      end of turn: flush --> store: synced --> release: confirms
+//! ```
+//!
+//! Everything that a turn does is one batch, which is there after a crash as a whole or not at all. Without a store (in
+//! simulations of shards alone) nothing waits.
+
+pub mod record;
+pub mod recovery;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leveret_core::message::Message;
+use leveret_core::{QueueId, Seq, Time};
+use leveret_store::{
+    Attributes, Position, QueueKey, REFERENCES_MAX, Reference, Seq as StoredSeq, SeqRange, Store, Writer,
+};
+
+use super::Shard;
+use super::address::{ChannelAddress, Subscriber};
+
+/// Bytes of this shard on their way to the disk above which publishers wait.
+const IN_FLIGHT_MAX: u64 = 32 * 1024 * 1024;
+
+/// See the module's description.
+#[derive(Default)]
+pub struct Stored {
+    ends: RefCell<Option<Ends>>,
+    is_attached: Cell<bool>,
+    waiting: RefCell<VecDeque<Waiting>>,
+}
+
+/// The store, and this shard's way into it.
+struct Ends {
+    store: Store,
+    writer: Writer,
+    /// The message that a queue has just taken; more queues of this shard may take it too.
+    open: Option<Arc<Message>>,
+    references: Vec<Reference>,
+    /// The head of a record; its capacity is kept.
+    head: Vec<u8>,
+}
+
+/// Publishes in a row of one channel that wait for the same position.
+struct Waiting {
+    position: Position,
+    who: Who,
+    first: u64,
+    last: u64,
+}
+
+/// Who waits for the disk.
+pub enum Who {
+    /// A channel of this shard.
+    Here(Rc<dyn Subscriber>),
+    /// A channel wherever it is.
+    At(ChannelAddress),
+}
+
+impl Who {
+    fn is(&self, other: &Who) -> bool {
+        match (self, other) {
+            (Who::Here(one), Who::Here(other)) => Rc::ptr_eq(one, other),
+            (Who::At(one), Who::At(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+/// A queue's number in the store: that of the queue, which is never used again.
+pub fn key(queue: QueueId) -> QueueKey {
+    QueueKey(queue.0)
+}
+
+impl Stored {
+    /// From now on what is persistent is stored.
+    pub(super) fn attach(&self, store: Store) {
+        let writer = store.writer();
+        writer.ring_this_shard();
+        *self.ends.borrow_mut() = Some(Ends { store, writer, open: None, references: Vec::new(), head: Vec::new() });
+        self.is_attached.set(true);
+    }
+
+    /// Lets go of the store. What waits will not be confirmed.
+    pub(super) fn detach(&self) {
+        self.is_attached.set(false);
+        self.waiting.borrow_mut().clear();
+        self.ends.take();
+    }
+
+    /// Whether there is a store.
+    #[inline]
+    pub fn is_attached(&self) -> bool {
+        self.is_attached.get()
+    }
+
+    /// The store.
+    pub fn store(&self) -> Option<Store> {
+        self.ends.borrow().as_ref().map(|ends| ends.store.clone())
+    }
+
+    /// A queue took a message.
+    pub(super) fn note(&self, message: Arc<Message>, queue: QueueId, seq: Seq, expiry: Option<Time>) {
+        let mut ends = self.ends.borrow_mut();
+        let Some(ends) = ends.as_mut() else { return };
+        let attributes = Attributes::NONE.with_expiry_ms(expiry.map(|at| at.0));
+        let reference = Reference { queue: key(queue), seq: StoredSeq(seq.0), attributes };
+        let is_open = ends.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, &message));
+        if !is_open || ends.references.len() >= REFERENCES_MAX {
+            ends.write_open();
+            ends.open = Some(message);
+        }
+        ends.references.push(reference);
+    }
+
+    /// A queue is done with its messages from `first` to `last`.
+    pub(super) fn settle(&self, queue: QueueId, first: Seq, last: Seq) {
+        let range = SeqRange { first: StoredSeq(first.0), last: StoredSeq(last.0) };
+        self.write(|writer| writer.settle(key(queue), &[range]));
+    }
+
+    /// A message came back for the `count`th time.
+    pub(super) fn requeue(&self, queue: QueueId, seq: Seq, count: u32) {
+        self.write(|writer| writer.requeue(key(queue), StoredSeq(seq.0), count));
+    }
+
+    /// A queue is gone with its messages.
+    pub(super) fn delete_queue(&self, queue: QueueId) {
+        self.write(|writer| writer.delete_queue(key(queue)));
+    }
+
+    /// Adds to the batch, after the message that is open. A full batch is handed over early.
+    fn write(&self, add: impl Fn(&mut Writer) -> Result<(), leveret_store::Error>) {
+        let mut ends = self.ends.borrow_mut();
+        let Some(ends) = ends.as_mut() else { return };
+        ends.write_open();
+        ends.add(add);
+    }
+
+    /// Has `who` hear of its publish `number` when all that was done up to now is on disk.
+    pub fn wait(&self, who: Who, number: u64) {
+        let Some(position) = self.ends.borrow().as_ref().map(Ends::position) else { return };
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(last) = waiting.back_mut()
+            && last.position == position
+            && last.last + 1 == number
+            && last.who.is(&who)
+        {
+            last.last = number;
+            return;
+        }
+        waiting.push_back(Waiting { position, who, first: number, last: number });
+    }
+
+    /// Whether so much is on its way to the disk that publishers should wait.
+    #[inline]
+    pub fn is_behind(&self) -> bool {
+        self.is_attached.get()
+            && self.ends.borrow().as_ref().is_some_and(|ends| ends.writer.in_flight_bytes() > IN_FLIGHT_MAX)
+    }
+
+    /// Hands over what the turn did.
+    pub(crate) fn flush(&self) {
+        if let Some(ends) = self.ends.borrow_mut().as_mut() {
+            ends.write_open();
+            ends.writer.flush();
+        }
+    }
+
+    /// The next of those who wait whose position is on disk.
+    fn take_durable(&self) -> Option<Waiting> {
+        let mut waiting = self.waiting.borrow_mut();
+        let first = waiting.front()?;
+        let durable = self.ends.borrow().as_ref().map(|ends| ends.writer.durable())?;
+        if first.position > durable {
+            return None;
+        }
+        waiting.pop_front()
+    }
+}
+
+impl Ends {
+    /// When all that was done up to now is durable.
+    fn position(&self) -> Position {
+        match self.open.is_some() && self.writer.pending_bytes() == 0 {
+            true => Position(self.writer.position().0 + 1), // the open message begins a batch
+            false => self.writer.position(),
+        }
+    }
+
+    /// Writes the open message, for no queue more will take it.
+    fn write_open(&mut self) {
+        let Some(message) = self.open.take() else { return };
+        let (mut head, mut references) = (std::mem::take(&mut self.head), std::mem::take(&mut self.references));
+        record::write_head(&message, &mut head);
+        self.add(|writer| writer.publish(&[&head, message.properties(), message.body()], &references));
+        references.clear();
+        (self.head, self.references) = (head, references);
+    }
+
+    fn add(&mut self, add: impl Fn(&mut Writer) -> Result<(), leveret_store::Error>) {
+        if add(&mut self.writer).is_err() {
+            self.writer.flush(); // the batch is full: what is larger than a batch was refused at the start
+            if let Err(error) = add(&mut self.writer) {
+                // Boot has made sure that every message that a client may send fits.
+                panic!("the store takes every record: {error}");
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// Tells those who waited for the disk.
+    pub(super) fn release_durable(self: &Rc<Self>) {
+        while let Some(Waiting { who, first, last, .. }) = self.stored.take_durable() {
+            for number in first..=last {
+                match &who {
+                    Who::Here(channel) => channel.clone().confirm(number, true),
+                    Who::At(channel) => self.confirm(*channel, number, true),
+                }
+            }
+        }
+    }
+}
