@@ -40,6 +40,8 @@ pub(crate) enum Commit {
     Spare(Spare),
     /// The log file has blocks up to here.
     Room(LogId, u64),
+    /// The keeper has failed: nobody is to wait for it.
+    Failed,
     /// The last job: what came before is written, then the keeper closes.
     Close(Option<Reply<Result<(), Error>>>),
 }
@@ -256,7 +258,7 @@ fn refuse(jobs: &mut VecDeque<Commit>) {
         match job {
             Commit::Batch(_, writer) => writer.durable.end(),
             Commit::Close(Some(reply)) => reply.send(Err(Error::Closed)),
-            Commit::Close(None) | Commit::Spare(_) | Commit::Room(..) => {}
+            Commit::Close(None) | Commit::Spare(_) | Commit::Room(..) | Commit::Failed => {}
         }
     }
 }

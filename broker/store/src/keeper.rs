@@ -536,6 +536,9 @@ impl Keeper {
 
     fn fail(&mut self, error: &Error) {
         self.shared.fail(error);
+        if let Some((_, committer)) = &self.links {
+            let _ = committer.send(Commit::Failed); // gone: the runtime ends
+        }
         self.stop();
     }
 
