@@ -57,8 +57,11 @@ fn run(config: &Arc<Config>) -> io::Result<()> {
     let signals = Signals::new([Signal::Interrupt, Signal::Terminate])?;
     let requests = Signals::new([Signal::Quit, Signal::Hangup])?;
     let _lock = lock_data_dir(&config.data_dir)?;
-    start_broker(config)?;
+    let is_new = start_broker(config)?;
     Http::load_definitions(config)?;
+    if is_new && Shard::current().access().users().len() == 0 {
+        first_start::begin(&config.first_start).map_err(io::Error::other)?;
+    }
     let listeners = listen(config)?;
     let http = Http::start(config, listeners.addresses())?;
     say_ready(config, http.listeners());
@@ -116,8 +119,8 @@ fn listen(config: &Arc<Config>) -> io::Result<Listeners> {
     Ok(Listeners { amqp: bind(&config.amqp, None)?, amqps: bind(&config.amqps, certificates.clone())?, certificates })
 }
 
-/// Brings back what is stored, on every shard, or makes what an empty data directory begins with.
-fn start_broker(config: &Arc<Config>) -> io::Result<()> {
+/// Brings back what is stored, on every shard; says whether nothing was, because the broker starts for the first time.
+fn start_broker(config: &Arc<Config>) -> io::Result<bool> {
     let (metadata, entries) = Metadata::open(&config.data_dir)?;
     let recovered = Recovered::from_entries(entries.as_deref().unwrap_or_default(), config.shards)?;
     start_shards(config, &Arc::new(recovered))?;
@@ -125,10 +128,7 @@ fn start_broker(config: &Arc<Config>) -> io::Result<()> {
     owner.attach_metadata(metadata);
     spawn_named("metadata", move || owner.store_for_ever());
     open_store(config)?;
-    match entries {
-        None => first_start::begin(&config.first_start).map_err(io::Error::other),
-        Some(_) => Ok(()),
-    }
+    Ok(entries.is_none())
 }
 
 // ---- messages

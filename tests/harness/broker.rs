@@ -41,6 +41,7 @@ struct Own {
     prometheus: SocketAddr,
     _lifeline: Lifeline,
     data_dir: DataDir,
+    settings: Vec<String>,
 }
 
 impl Broker {
@@ -79,16 +80,34 @@ impl Broker {
     /// # Panics
     /// As [`Broker::start`].
     pub fn start_ours_with(shards: usize, settings: &[&str]) -> Broker {
-        let data_dir = DataDir::create();
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        Broker::start_in(DataDir::create(), shards, settings)
+    }
+
+    /// Starts again, after [`Broker::kill`] or once it has ended, on the same data and with the same configuration, but maybe with
+    /// another number of shards.
+    ///
+    /// # Panics
+    /// When the broker is foreign, and as [`Broker::start`].
+    pub fn restarted(mut self, shards: usize) -> Broker {
+        self.own("restart");
+        let own = self.own.take().expect("checked in the line above");
+        let Own { process, _lifeline: lifeline, data_dir, settings, .. } = own;
+        lifeline.untie();
+        drop(process);
+        Broker::start_in(data_dir, shards, settings)
+    }
+
+    fn start_in(data_dir: DataDir, shards: usize, settings: Vec<String>) -> Broker {
         let mut command = Command::new(leveret());
         command.args([
             "serve",
             "--amqp",
             "127.0.0.1:0",
             "--http",
-            "off",
+            "127.0.0.1:0",
             "--prometheus",
-            "off",
+            "127.0.0.1:0",
             "--shards",
             &shards.to_string(),
             "--log",
@@ -104,7 +123,7 @@ impl Broker {
             address_of(&ready, name).unwrap_or_else(|| panic!("no `{name} ADDRESS` in the ready line {ready:?}"))
         };
         let (address, http, prometheus) = (named("amqp"), named("http"), named("prometheus"));
-        Broker { address, own: Some(Own { process, http, prometheus, _lifeline: lifeline, data_dir }) }
+        Broker { address, own: Some(Own { process, http, prometheus, _lifeline: lifeline, data_dir, settings }) }
     }
 
     /// Where it serves AMQP.
@@ -231,6 +250,14 @@ impl Lifeline {
         command.args(["-c", "read _; kill -9 \"$0\"; rm -rf \"$1\"", &process.id().to_string()]).arg(data_dir);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Lifeline(command.spawn().unwrap_or_else(|error| panic!("cannot run sh: {error}")))
+    }
+}
+
+impl Lifeline {
+    /// Lets go without killing or removing anything.
+    fn untie(mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! | module | subject |
 //! | --- | --- |
+//! | `access` | permissions, topic permissions, virtual hosts, limits, policies; restarts |
 //! | `handshake` | protocol header, mechanisms, tuning, opening, heartbeats, closing |
 //! | `alarms` | publishers that are held up while memory or disk are short |
 //! | `channels` | opening and closing channels, frames out of place, content out of order |
@@ -25,6 +26,7 @@
 //! | `queue_arguments` | expiry, limits, dead letters, priorities |
 
 mod alarms;
+mod access;
 mod channels;
 mod consuming;
 mod content;
