@@ -20,6 +20,7 @@ mod bindings;
 mod cache;
 mod change;
 mod exchanges;
+mod explain;
 #[cfg(test)]
 mod oracle;
 mod queues;
@@ -31,6 +32,7 @@ mod vhost;
 pub use bindings::Bind;
 pub use change::{Applied, Binding, BindingEnd, TopologyChange};
 pub use exchanges::ExchangeDeclare;
+pub use explain::{Explanation, Hop, Verdict};
 pub use queues::{NAME_PREFIX_MAX, QueueDeclare, QueueRecord, server_made_name};
 pub use route::{Aside, Publish, PublishPoint, Router};
 pub use vhost::Vhost;

@@ -311,7 +311,7 @@ impl Vhost {
         }
     }
 
-    fn target(&self, end: &BindingEnd) -> Option<Target> {
+    pub(super) fn target(&self, end: &BindingEnd) -> Option<Target> {
         match end {
             BindingEnd::Queue(name) => Some(Target::Queue(self.queue_destination(name)?)),
             BindingEnd::Exchange(name) => Some(Target::Exchange(self.exchange_id(name)?)),
