@@ -20,6 +20,8 @@ struct State<J> {
     closed: bool,
     /// The worker is gone.
     ended: bool,
+    /// The worker is a thread that waits: std's condition makes a system call for each notice, heard or not.
+    asleep: bool,
     /// The worker as a coroutine, while it waits.
     parked: Option<RemoteWaiter>,
 }
@@ -31,7 +33,7 @@ pub(super) struct Queue<J> {
 
 impl<J> Queue<J> {
     pub(super) fn new() -> Arc<Queue<J>> {
-        let state = State { jobs: VecDeque::new(), closed: false, ended: false, parked: None };
+        let state = State { jobs: VecDeque::new(), closed: false, ended: false, asleep: false, parked: None };
         Arc::new(Queue { state: Mutex::new(state), come: Condvar::new() })
     }
 
@@ -81,7 +83,10 @@ impl<J> Queue<J> {
                 return false;
             }
             match parker {
-                None => drop(self.come.wait(state).unwrap_or_else(PoisonError::into_inner)),
+                None => {
+                    state.asleep = true;
+                    drop(self.come.wait(state).unwrap_or_else(PoisonError::into_inner));
+                }
                 Some(parker) => {
                     state.parked = Some(parker.remote());
                     drop(state);
@@ -94,10 +99,13 @@ impl<J> Queue<J> {
 
     fn wake(&self, mut state: MutexGuard<'_, State<J>>) {
         let parked = state.parked.take();
+        let asleep = std::mem::take(&mut state.asleep);
         drop(state);
-        match parked {
-            Some(coroutine) => coroutine.wake(),
-            None => self.come.notify_one(),
+        if asleep {
+            self.come.notify_one();
+        }
+        if let Some(coroutine) = parked {
+            coroutine.wake();
         }
     }
 
