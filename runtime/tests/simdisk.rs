@@ -359,6 +359,18 @@ fn a_full_disk_says_so_and_takes_what_has_its_room() {
 }
 
 #[test]
+fn the_limit_of_open_files_is_one() {
+    simulate(1, || {
+        sim::disk().set_open_files_max(2);
+        let files = [File::create("/1").unwrap(), File::create("/2").unwrap()];
+        let error = File::open("/1").unwrap_err().to_string();
+        assert!(error.contains("LimitNOFILE"), "{error}");
+        drop(files);
+        File::open("/1").unwrap();
+    });
+}
+
+#[test]
 fn faults_name_calls_paths_and_points() {
     simulate(1, || {
         sim::inject(Fault::at("fs.open").path("/b*").then(Effect::TooManyFiles));

@@ -73,6 +73,35 @@ pub fn fault_point(name: &'static str) -> io::Result<()> {
     }
 }
 
+/// Whether code is to take its rare way now: rotate a file early, flush late, think a cache full. False, unless the program
+/// runs in a simulation and a rule of [`inject`] names the place and has its moment, whatever its effect is. It brings the
+/// ways to light that a test would have to work long for.
+///
+/// ```
+/// use leveret_runtime::sim::{self, Fault};
+/// use leveret_runtime::Runtime;
+///
+/// let is_full = |size: usize| size >= 64 << 20 || sim::maybe("log.full_early");
+/// Runtime::builder().simulated(1).build().unwrap().run(move || {
+///     assert!(!is_full(100));
+///     sim::inject(Fault::at("log.full_early").nth(2));
+///     assert_eq!([is_full(100), is_full(100), is_full(100)], [false, true, false]);
+/// }).unwrap();
+/// ```
+#[inline]
+pub fn maybe(name: &'static str) -> bool {
+    match current::try_with(|shard| shard.driver.is_simulated()) {
+        Some(true) => wanted(name),
+        _ => false,
+    }
+}
+
+#[cold]
+fn wanted(name: &'static str) -> bool {
+    let world = current::with(|shard| shard.driver.world().cloned());
+    world.is_some_and(|world| world.plan.consult(&world, name, None).is_some())
+}
+
 #[cold]
 fn strike(name: &'static str) -> io::Result<()> {
     let Some(world) = current::with(|shard| shard.driver.world().cloned()) else { return Ok(()) };

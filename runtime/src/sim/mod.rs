@@ -39,7 +39,7 @@ mod disk;
 mod hosts;
 
 pub use check::{Checked, check};
-pub use disk::{clear_faults, disk, fault_point, faults_fired, inject};
+pub use disk::{clear_faults, disk, fault_point, faults_fired, inject, maybe};
 pub(crate) use hosts::crash_here;
 pub use hosts::{Host, heal, heal_all, host, partition, partition_one_way};
 

@@ -171,6 +171,11 @@ impl Disk {
         self.state(|state| state.set_capacity(bytes));
     }
 
+    /// Lets programs have so many files open; the default is no limit. Beyond it they fail for want of descriptors (EMFILE).
+    pub fn set_open_files_max(&self, count: usize) {
+        self.state(|state| state.open_files_max = count);
+    }
+
     /// Says how long calls take.
     pub fn set_latency(&self, latency: Latency) {
         self.lock().latency = latency;

@@ -69,6 +69,7 @@ pub(crate) struct State {
     epoch: u64,
     capacity: u64,
     used: u64,
+    pub(crate) open_files_max: usize,
     /// The wall clock, as the last call knew it.
     pub(crate) now: SystemTime,
 }
@@ -88,6 +89,7 @@ impl State {
             epoch: 0,
             capacity: CAPACITY_DEFAULT,
             used: 0,
+            open_files_max: usize::MAX,
             now: SystemTime::UNIX_EPOCH,
         };
         state.boot(&Image::empty());
@@ -299,6 +301,9 @@ impl State {
         if !may_write && (makes || !access.read) {
             return Err(errno(libc::EINVAL));
         }
+        if self.handles.len() >= self.open_files_max {
+            return Err(errno(libc::EMFILE));
+        }
         let node = match self.node_at(path) {
             Ok(_) if access.create_new => return Err(errno(libc::EEXIST)),
             Ok(node) if may_write && self.names.current().is_dir(node) => return Err(errno(libc::EISDIR)),
@@ -332,7 +337,7 @@ impl State {
     /// Gives back the room of a file that has neither a name nor an open handle. What a crash may bring back stays known.
     fn forget_if_gone(&mut self, node: NodeId) {
         let is_open = self.handles.values().any(|open| open.node == node);
-        if is_open || self.names.current().nodes().contains(&node) {
+        if is_open || self.names.current().has(node) {
             return;
         }
         if let Some(data) = self.nodes.get(&node).and_then(|node| node.data.as_ref()) {

@@ -76,6 +76,11 @@ impl Tree {
         self.0.contains_key(&node)
     }
 
+    /// Whether the node has a name.
+    pub(crate) fn has(&self, node: NodeId) -> bool {
+        self.0.values().any(|names| names.values().any(|other| *other == node))
+    }
+
     /// Every node with a name, and the root.
     pub(crate) fn nodes(&self) -> BTreeSet<NodeId> {
         self.0.values().flat_map(|names| names.values().copied()).chain([ROOT]).collect()
