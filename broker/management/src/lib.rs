@@ -15,6 +15,7 @@
 mod api;
 mod clock;
 pub mod definitions;
+mod doctor;
 mod failure;
 pub mod http;
 mod json;

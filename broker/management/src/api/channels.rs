@@ -161,6 +161,18 @@ impl Row for ConsumerRow<'_> {
 }
 
 impl ConsumerRow<'_> {
+    pub(crate) fn id(&self) -> ConsumerId {
+        self.consumer.id
+    }
+
+    pub(crate) fn tag(&self) -> &str {
+        &self.consumer.tag
+    }
+
+    pub(crate) fn connection_name(&self) -> String {
+        self.connection.name()
+    }
+
     fn channel_details(&self) -> Value {
         json!({
             "connection_name": self.connection.name(),

@@ -10,6 +10,7 @@ pub(crate) mod connections;
 pub(crate) mod context;
 pub(crate) mod definitions;
 pub(crate) mod exchanges;
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod messages;
 pub(crate) mod nodes;

@@ -202,22 +202,59 @@ pub(crate) fn version(cx: &Context<'_>) -> Result<Response, Failure> {
 }
 
 /// Features that clients ask for; all are built in.
-const FEATURES: [(&str, &str); 8] = [
-    ("classic_mirrored_queue_version", "Support setting version for classic mirrored queues"),
-    ("classic_queue_type_delivery_support", "Bug fix for classic queue deliveries using mixed versions"),
-    ("direct_exchange_routing_v2", "v2 direct exchange routing implementation"),
-    ("feature_flags_v2", "Feature flags subsystem V2"),
-    ("implicit_default_bindings", "Default bindings are now implicit, instead of being stored in the database"),
-    ("quorum_queue", "Support queues of type quorum"),
-    ("user_limits", "Configure connection and channel limits for a user"),
-    ("virtual_host_metadata", "Virtual host metadata (description, tags, etc)"),
+const FEATURES: [&str; 24] = [
+    "classic_mirrored_queue_version",
+    "classic_queue_type_delivery_support",
+    "detailed_queues_endpoint",
+    "direct_exchange_routing_v2",
+    "drop_unroutable_metric",
+    "empty_basic_get_metric",
+    "feature_flags_v2",
+    "implicit_default_bindings",
+    "khepri_db",
+    "listener_records_in_ets",
+    "maintenance_mode_status",
+    "message_containers",
+    "quorum_queue",
+    "rabbitmq_4.0.0",
+    "rabbitmq_4.1.0",
+    "rabbitmq_4.2.0",
+    "rabbitmq_4.3.0",
+    "restart_streams",
+    "stream_filtering",
+    "stream_queue",
+    "stream_single_active_consumer",
+    "tracking_records_in_ets",
+    "user_limits",
+    "virtual_host_metadata",
 ];
+
+/// What RabbitMQ will give up one day; all of it works here.
+const DEPRECATED: [(&str, &str); 6] = [
+    ("classic_queue_mirroring", "Classic mirrored queues"),
+    ("global_qos", "Prefetch of whole channels"),
+    ("management_metrics_collection", "Metrics of the management API"),
+    ("queue_master_locator", "Where the leader of a queue is placed"),
+    ("ram_node_type", "Nodes that keep metadata in memory"),
+    ("transient_nonexcl_queues", "Queues that are neither durable nor exclusive"),
+];
+
+/// GET /deprecated-features
+pub(crate) fn deprecated_features(cx: &Context<'_>) -> Result<Response, Failure> {
+    let feature = |(name, desc): (&str, &str)| {
+        json!({
+            "name": name, "desc": desc, "doc_url": "", "state": "permitted", "deprecation_phase": "permitted_by_default",
+            "provided_by": "rabbit",
+        })
+    };
+    cx.list(DEPRECATED.into_iter().map(feature).collect::<Vec<Value>>())
+}
 
 /// GET /feature-flags
 pub(crate) fn feature_flags(cx: &Context<'_>) -> Result<Response, Failure> {
-    let flag = |(name, desc): (&str, &str)| {
+    let flag = |name: &str| {
         json!({
-            "name": name, "desc": desc, "doc_url": "", "state": "enabled", "stability": "stable",
+            "name": name, "desc": "Built in", "doc_url": "", "state": "enabled", "stability": "stable",
             "provided_by": "rabbit", "require_level": "none", "experiments": {},
         })
     };
@@ -226,7 +263,7 @@ pub(crate) fn feature_flags(cx: &Context<'_>) -> Result<Response, Failure> {
 
 /// PUT /feature-flags/{name}/enable: they are.
 pub(crate) fn enable_feature_flag(cx: &Context<'_>) -> Result<Response, Failure> {
-    match FEATURES.iter().any(|(name, _)| *name == cx.name("name")) || cx.name("name") == "all" {
+    match FEATURES.iter().any(|name| *name == cx.name("name")) || cx.name("name") == "all" {
         true => Ok(Response::empty(Status::NoContent)),
         false => Err(Failure::BadRequest(format!("unsupported feature flag: {}", cx.name("name")))),
     }

@@ -4,8 +4,8 @@ use leveret_core::Name;
 
 use super::context::{Api, Context, Login};
 use super::{
-    access, bindings, channels, connections, definitions, exchanges, health, messages, nodes, overview, policies,
-    queues, users, vhosts,
+    access, bindings, channels, connections, definitions, exchanges, explain, health, messages, nodes, overview,
+    policies, queues, users, vhosts,
 };
 use crate::failure::{Failure, names};
 use crate::http::Method::{self, Delete, Get, Post, Put};
@@ -43,7 +43,7 @@ const ROUTES: &[Route] = &[
     Route("config/effective", Administrator, &[(Get, overview::config)]),
     Route("feature-flags", Management, &[(Get, overview::feature_flags)]),
     Route("feature-flags/{name}/enable", Administrator, &[(Put, overview::enable_feature_flag)]),
-    Route("deprecated-features", Management, &[(Get, overview::nothing)]),
+    Route("deprecated-features", Management, &[(Get, overview::deprecated_features)]),
     Route("deprecated-features/used", Management, &[(Get, overview::nothing)]),
     Route("nodes", Monitoring, &[(Get, nodes::list)]),
     Route("nodes/{node}", Monitoring, &[(Get, nodes::show)]),
@@ -138,6 +138,8 @@ const ROUTES: &[Route] = &[
     Route("health/checks/ready-to-serve-clients", Management, &[(Get, health::fine)]),
     Route("health/checks/metadata-store/initialized", Management, &[(Get, health::fine)]),
     Route("health/checks/metadata-store/initialized/with-data", Management, &[(Get, health::fine)]),
+    Route("explain/{vhost}/{name}", Management, &[(Post, explain::route)]),
+    Route("doctor/{vhost}/{name}", Management, &[(Get, explain::doctor)]),
     Route("shovels", Monitoring, &[(Get, overview::nothing)]),
     Route("shovels/{vhost}", Monitoring, &[(Get, overview::nothing)]),
     Route("federation-links", Monitoring, &[(Get, overview::nothing)]),
