@@ -229,12 +229,7 @@ impl Broker for Adapter {
     }
 
     fn log_in(&self, user: &str, password: &[u8], peer: SocketAddr) -> bool {
-        let access = self.shard.access();
-        let hash = access.user(user).and_then(|user| user.password.clone());
-        let password = password.to_vec();
-        let is_right = runtime::offload(move || PasswordHash::verify(hash.as_ref(), &password));
-        let is_near = !self.shard.config.loopback_users.contains(user) || peer.ip().to_canonical().is_loopback();
-        is_right && is_near
+        self.shard.authenticate(user, password, peer.ip()).is_ok()
     }
 
     fn digest(&self, algorithm: Algorithm, password: &[u8]) -> PasswordHash {
