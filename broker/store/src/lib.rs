@@ -74,6 +74,7 @@ mod segments;
 mod shared;
 mod stats;
 mod store;
+pub mod tools;
 mod wire;
 mod writer;
 

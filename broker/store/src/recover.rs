@@ -186,7 +186,7 @@ pub(crate) fn check_segments(directory: &Directory, state: &LogState, index: &In
     for (id, usage) in index.segments() {
         let path = directory.segment(*id);
         let file = directory.open(&path, false).map_err(|error| missing(&path, error))?;
-        let trailer = read_trailer(&file, state.store, *id, directory)?;
+        let trailer = read_trailer(&file, Some(state.store), *id, directory)?;
         let same =
             (trailer.file_size(), trailer.entries, trailer.index_crc) == (usage.size, usage.count, usage.index_crc);
         if !same {
@@ -207,7 +207,8 @@ fn remove_strangers(directory: &Directory, index: &Index) -> Result<(), Error> {
     Ok(())
 }
 
-fn replay(directory: &Directory, state: LogState, mut index: Index, write: bool) -> Result<Opened, Error> {
+/// Replays the log over what the manifest says. Without `write`, nothing is changed.
+pub(crate) fn replay(directory: &Directory, state: LogState, mut index: Index, write: bool) -> Result<Opened, Error> {
     let mut on_disk = BTreeMap::new();
     for id in &state.logs {
         let log = open_log(directory, *id, write)?;

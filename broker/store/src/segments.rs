@@ -52,12 +52,8 @@ impl Segments {
             return Ok(index);
         }
         let file = self.file(id)?;
-        let path = self.directory.segment(id);
-        let trailer = read_trailer(&file, self.store, id, &self.directory)?;
-        let mut bytes = vec![0; trailer.index_size()];
-        file.read_exact_at(&mut bytes, trailer.index_at).map_err(|e| Error::io("read", &path, e))?;
-        let index = SegmentIndex::decode(&bytes, &trailer);
-        let index = Arc::new(index.ok_or_else(|| Error::damaged(&path, trailer.index_at, Flaw::Segment))?);
+        let trailer = read_trailer(&file, Some(self.store), id, &self.directory)?;
+        let index = Arc::new(read_index(&file, &trailer, &self.directory)?);
         if self.indexes.len() >= INDEXES_MAX {
             self.indexes.pop_front();
         }
@@ -72,8 +68,20 @@ impl Segments {
     }
 }
 
-/// Reads and checks header and trailer of a segment.
-pub(crate) fn read_trailer(file: &File, store: u64, id: SegmentId, directory: &Directory) -> Result<Trailer, Error> {
+/// Reads and checks the index of a segment.
+pub(crate) fn read_index(file: &File, trailer: &Trailer, directory: &Directory) -> Result<SegmentIndex, Error> {
+    let path = directory.segment(trailer.id);
+    let bytes = file.read_owned_at(trailer.index_size(), trailer.index_at).map_err(|e| Error::io("read", &path, e))?;
+    SegmentIndex::decode(&bytes, trailer).ok_or_else(|| Error::damaged(&path, trailer.index_at, Flaw::Segment))
+}
+
+/// Reads and checks header and trailer of a segment, of any store if that is not known.
+pub(crate) fn read_trailer(
+    file: &File,
+    store: Option<u64>,
+    id: SegmentId,
+    directory: &Directory,
+) -> Result<Trailer, Error> {
     let path = directory.segment(id);
     let size = file.metadata().map_err(|e| Error::io("look at", &path, e))?.len();
     let harmed = |offset| Error::damaged(&path, offset, Flaw::Segment);
@@ -82,7 +90,8 @@ pub(crate) fn read_trailer(file: &File, store: u64, id: SegmentId, directory: &D
     let (mut header, mut trailer) = (vec![0; HEADER_SIZE], vec![0; TRAILER_SIZE]);
     file.read_exact_at(&mut header, 0).map_err(|e| Error::io("read", &path, e))?;
     file.read_exact_at(&mut trailer, at).map_err(|e| Error::io("read", &path, e))?;
-    if segment::decode_header(&header) != Some((store, id)) {
+    let is_it = |(found, number)| store.is_none_or(|store| store == found) && number == id;
+    if !segment::decode_header(&header).is_some_and(is_it) {
         return Err(harmed(0));
     }
     let trailer = segment::decode_trailer(&trailer);

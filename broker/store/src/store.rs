@@ -44,7 +44,7 @@ impl Store {
     /// writes the log, the other one keeps the index. Waits meanwhile, for tenths of a second if there is much.
     ///
     /// # Errors
-    /// Everything that [`Error`] knows. A damaged directory is never opened in part.
+    /// Everything that [`Error`] knows. A damaged directory is never opened in part: see [`tools`](crate::tools).
     ///
     /// # Panics
     /// Outside of a coroutine.
