@@ -16,6 +16,7 @@ use crate::config::{Config, Confirm, Tls};
 use crate::first_start;
 use crate::frontend::amqp::editor::EDITOR;
 use crate::frontend::amqp::listener::{Listener, Wrapping, settings};
+use crate::frontend::http::control::Control;
 use crate::frontend::http::listener::Http;
 use crate::metadata::{Metadata, Recovered, lock_data_dir};
 use crate::shard::mail::{self, Mail};
@@ -64,11 +65,18 @@ fn run(config: &Arc<Config>) -> io::Result<()> {
     }
     let listeners = listen(config)?;
     let http = Http::start(config, listeners.addresses())?;
+    let control = Control::start(config, http.api())?;
     say_ready(config, http.listeners());
     let (certificates, tls) = (listeners.certificates.clone(), config.tls.clone());
     spawn_named("signals", move || serve_requests(&requests, certificates.as_deref(), &tls));
-    let signal = signals.recv()?;
-    log::info!("{signal}: closing connections");
+    let stop_asked = control.stop.clone();
+    spawn_named("stop signals", move || {
+        if let Ok(signal) = signals.recv() {
+            log::info!("{signal}: closing connections");
+        }
+        stop_asked.set();
+    });
+    control.stop.wait();
     http.stop();
     stop(listeners.amqp.into_iter().chain(listeners.amqps).collect());
     Ok(())

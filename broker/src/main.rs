@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use leveret::cli::serve::Serve;
 use leveret::cli::{self, Cli, Command, program};
-use leveret::config::Config;
-use leveret::{boot, ctl, perf};
+use leveret::config::{self, Config, LogFormat};
+use leveret::{boot, ctl, logging, perf};
 
 fn main() -> ExitCode {
     let mut words = env::args();
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => serve(&options),
         Command::Ctl(options) => ctl::main(*options),
         Command::Perf(options) => {
-            log_to_stderr("warn");
+            log_to_stderr(&config::Log { filter: "warn".into(), format: LogFormat::Text });
             perf::main(*options)
         }
         Command::Config(options) => cli::config::main(options),
@@ -56,7 +56,7 @@ fn end(done: Result<(), String>) -> ExitCode {
 /// The configuration, after its author was told of what is odd in it.
 fn configure(options: &Serve) -> Result<Config, String> {
     let loaded = options.load(|name| env::var(name).ok()).map_err(|error| error.to_string())?;
-    log_to_stderr(&loaded.config.log.filter);
+    log_to_stderr(&loaded.config.log);
     let (errors, warnings): (Vec<_>, Vec<_>) =
         loaded.complaints.iter().partition(|complaint| complaint.is_error(options.is_strict()));
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
@@ -67,6 +67,9 @@ fn configure(options: &Serve) -> Result<Config, String> {
     }
 }
 
-fn log_to_stderr(filter: &str) {
-    env_logger::Builder::new().parse_filters(filter).format_timestamp_millis().init();
+/// What logs before has nowhere to go: there is one logger for the life of the process.
+fn log_to_stderr(options: &config::Log) {
+    if let Err(error) = logging::start(options) {
+        eprintln!("leveret: nothing is logged: {error}");
+    }
 }

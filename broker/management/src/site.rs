@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::api::context::{Api, Settings};
+use crate::api::router::Asker;
 use crate::failure::Failure;
 use crate::http::{Method, Request, Response};
 use crate::port::Broker;
@@ -25,6 +26,16 @@ impl Api {
         self.with_cors(request, response)
     }
 
+    /// Answers a request that came over a socket which only the operator can open: without a login, everything below `/api`.
+    pub fn respond_to_operator(&self, request: &Request) -> Response {
+        match request.segments().as_deref() {
+            Some([first, rest @ ..]) if first == "api" && !rest.is_empty() => {
+                self.answer(request, rest, Asker::Operator)
+            }
+            _ => Failure::NotFound.response(),
+        }
+    }
+
     fn respond_below(&self, request: &Request) -> Response {
         let depth = self.settings.path_prefix.split('/').filter(|part| !part.is_empty()).count();
         let Some(segments) = request.segments() else {
@@ -32,7 +43,7 @@ impl Api {
         };
         let segments = &segments[depth.min(segments.len())..];
         match segments.split_first() {
-            Some((first, rest)) if first == "api" && !rest.is_empty() => self.answer(request, rest),
+            Some((first, rest)) if first == "api" && !rest.is_empty() => self.answer(request, rest, Asker::Anybody),
             _ => Failure::NotFound.response(),
         }
     }

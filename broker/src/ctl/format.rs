@@ -113,7 +113,7 @@ impl Table {
 pub fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => printable(text),
+        Value::String(text) => printable(text).replace('\n', "\\n"),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::Array(items) => format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(", ")),
         Value::Object(fields) => {
@@ -123,10 +123,11 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
-/// The text with its control characters escaped.
+/// The text with its control characters escaped, line ends apart.
 pub fn printable(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    if text.chars().any(char::is_control) { text.chars().map(escape).collect() } else { text.to_owned() }
+    let is_bad = |c: char| c.is_control() && c != '\n';
+    let escape = |c: char| if is_bad(c) { c.escape_default().to_string() } else { c.to_string() };
+    if text.chars().any(is_bad) { text.chars().map(escape).collect() } else { text.to_owned() }
 }
 
 #[cfg(test)]

@@ -207,7 +207,7 @@ fn policies() {
         ],
     );
     let ran = run(&["set_policy", "bad", "(", "{}"]);
-    assert_eq!((ran.code, ran.error.as_str()), (69, "Error:\nValidation failed\\n\\noops\\n"));
+    assert_eq!((ran.code, ran.error.as_str()), (69, "Error:\nValidation failed\n\noops\n"));
     check(
         &["clear_policy", "none"],
         69,

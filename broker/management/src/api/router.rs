@@ -25,6 +25,15 @@ enum Need {
     Administrator,
 }
 
+/// Who may have sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// Anybody who reaches the port: a user must log in.
+    Anybody,
+    /// Only whom the system lets open the broker's own socket.
+    Operator,
+}
+
 type Handler = fn(&Context<'_>) -> Result<Response, Failure>;
 
 /// A pattern below `/api`; parts in braces stand for names.
@@ -171,14 +180,16 @@ fn find(segments: &[String]) -> Option<(&'static Route, Vec<(&'static str, Strin
 
 impl Api {
     /// Answers a request below `/api`; `segments` are the path's parts after that.
-    pub(crate) fn answer(&self, request: &Request, segments: &[String]) -> Response {
-        let answer = find(segments).ok_or(Failure::NotFound).and_then(|(route, names)| self.run(request, route, names));
+    pub(crate) fn answer(&self, request: &Request, segments: &[String], asker: Asker) -> Response {
+        let answer =
+            find(segments).ok_or(Failure::NotFound).and_then(|(route, names)| self.run(request, asker, route, names));
         answer.unwrap_or_else(|failure| failure.response())
     }
 
     fn run(
         &self,
         request: &Request,
+        asker: Asker,
         route: &'static Route,
         found: Vec<(&'static str, String)>,
     ) -> Result<Response, Failure> {
@@ -189,8 +200,13 @@ impl Api {
         }
         let handler = handlers.iter().find(|(known, _)| *known == method).map(|(_, handler)| handler);
         let handler = handler.ok_or_else(|| Failure::MethodNotAllowed(methods(handlers)))?;
-        check_site(request, &self.settings.cors_allow_origins)?;
-        let login = self.log_in(request)?;
+        let login = match asker {
+            Asker::Operator => Login::operator(),
+            Asker::Anybody => {
+                check_site(request, &self.settings.cors_allow_origins)?;
+                self.log_in(request)?
+            }
+        };
         check_need(&login, *need, method)?;
         let access = self.broker.access();
         handler(&Context { api: self, request, names: found, login, access })
@@ -204,7 +220,7 @@ impl Api {
             return Err(Failure::LoginFailed);
         }
         let tags = self.broker.access().user(&user).map(|user| user.tags.clone()).unwrap_or_default();
-        Ok(Login { user: Name::from(user), tags })
+        Ok(Login { user: Name::from(user), tags, is_operator: false })
     }
 }
 
@@ -316,7 +332,7 @@ mod tests {
     #[test]
     fn tags_open_what_they_should() {
         let check = |tags: &str, need: Need, method: Method, expected: bool| {
-            let login = Login { user: "u".into(), tags: Tag::parse_list(tags) };
+            let login = Login { user: "u".into(), tags: Tag::parse_list(tags), is_operator: false };
             assert_eq!(check_need(&login, need, method).is_ok(), expected, "{tags} {need:?} {method:?}");
         };
         let all = [Management, Policymaker, Monitoring, MonitoringToRead, Administrator];

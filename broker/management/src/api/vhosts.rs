@@ -100,7 +100,8 @@ pub(crate) fn put(cx: &Context<'_>) -> Result<Response, Failure> {
         tracing: fields.flag("tracing")?,
         protected: fields.flag("protected_from_deletion")?,
     };
-    cx.administer(Command::PutVhost { name: cx.name("vhost").into(), update, creator: Some(cx.login.user.clone()) })
+    let creator = (!cx.login.is_operator).then(|| cx.login.user.clone());
+    cx.administer(Command::PutVhost { name: cx.name("vhost").into(), update, creator })
 }
 
 /// DELETE /vhosts/{vhost}

@@ -11,4 +11,4 @@ pub mod serve;
 pub use parser::{Parser, Refusal};
 pub use request::{Method, Query, Request};
 pub use response::{Body, Response, Status};
-pub use serve::{Limits, serve};
+pub use serve::{Limits, Stream, serve};

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use leveret_runtime as runtime;
-use runtime::net::TcpStream;
+use runtime::net::{TcpStream, UnixStream};
 
 use super::parser::{Parser, Refusal};
 use super::request::{Method, Request};
@@ -30,16 +30,77 @@ pub struct Limits {
     pub body_max: usize,
 }
 
+/// What carries a client's bytes.
+pub trait Stream {
+    /// Lends what has come to `f`; an empty slice at the end. Parks until there is something.
+    ///
+    /// # Errors
+    /// The connection failed.
+    fn read_with<T>(&self, f: impl FnOnce(&[u8]) -> T) -> io::Result<T>;
+    /// Parks until all of it is taken.
+    ///
+    /// # Errors
+    /// The connection failed, or the client takes nothing for too long.
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()>;
+    /// Ends the sending direction.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn end_output(&self) -> io::Result<()>;
+    /// Prepares the socket: no delay, and the longest wait of a write.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn prepare(&self, write_stall_max: Duration) -> io::Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn read_with<T>(&self, f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+        TcpStream::read_with(self, f)
+    }
+
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        Write::write_all(&mut &*self, bytes)
+    }
+
+    fn end_output(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn prepare(&self, write_stall_max: Duration) -> io::Result<()> {
+        self.set_nodelay(true)?;
+        self.set_write_timeout(Some(write_stall_max))
+    }
+}
+
+impl Stream for UnixStream {
+    fn read_with<T>(&self, f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+        UnixStream::read_with(self, f)
+    }
+
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        Write::write_all(&mut &*self, bytes)
+    }
+
+    fn end_output(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn prepare(&self, write_stall_max: Duration) -> io::Result<()> {
+        self.set_write_timeout(Some(write_stall_max))
+    }
+}
+
 /// Serves one client until it goes, is refused, or is too slow.
-pub fn serve(stream: &TcpStream, peer: SocketAddr, limits: Limits, answer: impl Fn(&Request) -> Response) {
-    let done = stream.set_nodelay(true).and_then(|()| stream.set_write_timeout(Some(WRITE_STALL_MAX)));
+pub fn serve(stream: &impl Stream, peer: SocketAddr, limits: Limits, answer: impl Fn(&Request) -> Response) {
+    let done = stream.prepare(WRITE_STALL_MAX);
     if let Err(error) = done.and_then(|()| serve_requests(stream, peer, limits, &answer)) {
         log::debug!("http {peer}: {error}");
     }
 }
 
 fn serve_requests(
-    stream: &TcpStream,
+    stream: &impl Stream,
     peer: SocketAddr,
     limits: Limits,
     answer: &impl Fn(&Request) -> Response,
@@ -54,7 +115,7 @@ fn serve_requests(
         let response = answer(&request);
         send(stream, &response, request.method, request.keep_alive)?;
         if !request.keep_alive {
-            return stream.shutdown(Shutdown::Write);
+            return stream.end_output();
         }
     }
 }
@@ -65,7 +126,7 @@ enum Read {
     End,
 }
 
-fn read_request(stream: &TcpStream, parser: &mut Parser) -> io::Result<Read> {
+fn read_request(stream: &impl Stream, parser: &mut Parser) -> io::Result<Read> {
     if parser.is_idle() {
         match runtime::timeout(IDLE_MAX, || read_some(stream, parser)) {
             Ok(Ok(1..)) => {}
@@ -77,7 +138,7 @@ fn read_request(stream: &TcpStream, parser: &mut Parser) -> io::Result<Read> {
 }
 
 /// Reads on until the request that has begun is complete.
-fn finish_request(stream: &TcpStream, parser: &mut Parser) -> io::Result<Read> {
+fn finish_request(stream: &impl Stream, parser: &mut Parser) -> io::Result<Read> {
     loop {
         match parser.next_request() {
             Ok(Some(request)) => return Ok(Read::Request(request)),
@@ -85,7 +146,7 @@ fn finish_request(stream: &TcpStream, parser: &mut Parser) -> io::Result<Read> {
             Err(refusal) => return Ok(Read::Refused(refusal)),
         }
         if parser.take_expectation() {
-            (&mut &*stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         if read_some(stream, parser)? == 0 {
             return Ok(Read::End);
@@ -93,7 +154,7 @@ fn finish_request(stream: &TcpStream, parser: &mut Parser) -> io::Result<Read> {
     }
 }
 
-fn read_some(stream: &TcpStream, parser: &mut Parser) -> io::Result<usize> {
+fn read_some(stream: &impl Stream, parser: &mut Parser) -> io::Result<usize> {
     stream.read_with(|bytes| {
         parser.feed(bytes);
         bytes.len()
@@ -101,18 +162,17 @@ fn read_some(stream: &TcpStream, parser: &mut Parser) -> io::Result<usize> {
 }
 
 /// Says why, and ends; reads what still comes for a moment, since a reset could take the answer away from the client.
-fn turn_away(stream: &TcpStream, refusal: Refusal) -> io::Result<()> {
+fn turn_away(stream: &impl Stream, refusal: Refusal) -> io::Result<()> {
     let body = serde_json::json!({"error": "bad_request", "reason": refusal.reason});
     send(stream, &Response::json(refusal.status, &body), Method::Get, false)?;
-    stream.shutdown(Shutdown::Write)?;
+    stream.end_output()?;
     let _ = runtime::timeout(FAREWELL, || while matches!(stream.read_with(<[u8]>::len), Ok(1..)) {});
     Ok(())
 }
 
-fn send(stream: &TcpStream, response: &Response, method: Method, keep_alive: bool) -> io::Result<()> {
+fn send(stream: &impl Stream, response: &Response, method: Method, keep_alive: bool) -> io::Result<()> {
     let mut head = response.head(keep_alive);
     let content = response.content(method);
-    let mut stream = stream;
     // Small answers in one segment.
     if content.len() <= 64 * 1024 {
         head.extend_from_slice(content);

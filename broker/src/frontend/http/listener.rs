@@ -30,6 +30,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(1);
 pub struct Http {
     servers: Vec<Serving>,
     listeners: Vec<Listener>,
+    api: Rc<Api>,
 }
 
 struct Serving {
@@ -66,7 +67,7 @@ impl Http {
         let (sampled, interval) = (api.clone(), config.management.sample_interval);
         let sampler = runtime::Builder::new().name("samples").spawn(move || sample_for_ever(&sampled, interval))?;
         drop(sampler); // goes on until the program ends
-        Ok(Http { servers, listeners })
+        Ok(Http { servers, listeners, api })
     }
 
     /// Imports the definitions that the configuration names, files in the order of their names. To be called on shard 0, before
@@ -90,6 +91,11 @@ impl Http {
             log::info!("definitions of {} are imported", file.display());
         }
         Ok(())
+    }
+
+    /// What answers.
+    pub fn api(&self) -> Rc<Api> {
+        self.api.clone()
     }
 
     /// Where it listens, and the others too.

@@ -6,5 +6,6 @@
 mod asker;
 mod broker;
 mod commands;
+pub mod control;
 pub mod listener;
 mod machine;
