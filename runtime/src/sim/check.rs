@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -33,6 +33,13 @@ pub struct Checked {
     pub simulated: Duration,
     /// Faults that fired.
     pub faults: u64,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hours = self.simulated.as_secs_f64() / 3600.0;
+        write!(f, "{} seeds, {hours:.2} simulated hours, {} faults, 0 violations", self.seeds, self.faults)
+    }
 }
 
 /// Runs `body` with each of the seeds, each of which it gives to a [simulated](crate::RuntimeBuilder::simulated) runtime (or
@@ -249,5 +256,6 @@ mod tests {
             Runtime::builder().simulated(seed).build().unwrap().run(|| crate::sleep(Duration::from_secs(2))).unwrap();
         });
         assert_eq!((checked.seeds, checked.simulated, checked.faults), (5, Duration::from_secs(10), 0));
+        assert_eq!(checked.to_string(), "5 seeds, 0.00 simulated hours, 0 faults, 0 violations");
     }
 }
