@@ -581,3 +581,125 @@ fn a_data_directory_has_one_broker_and_is_for_nobody_else() {
     let mode = fs::metadata(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())).permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+/// Asks the HTTP API as guest; answers the status.
+fn http(broker: &Broker, method: &str, path: &str, body: &str) -> u16 {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(broker.http()).unwrap_or_else(|error| panic!("no HTTP: {error}"));
+    let head = "Host: localhost\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\nConnection: close\r\nContent-Type: application/json";
+    let request = format!("{method} /api/{path} HTTP/1.1\r\n{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let mut answer = String::new();
+    stream.write_all(request.as_bytes()).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+    stream.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+    let status = answer.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+    status.unwrap_or_else(|| panic!("{method} {path}: {answer}"))
+}
+
+/// What operators change holds for open connections too. A transcript has its connections for itself, so what is open meanwhile is
+/// a client whose fate is told at the end of its own.
+#[test]
+fn changes_act_at_once_on_open_connections() {
+    let definitions = Definitions::write();
+    for shards in SHARD_COUNTS {
+        let broker = Broker::start_ours_with(shards, &[&format!("load_definitions={}", definitions.0.display())]);
+        let _log = broker.log_on_failure();
+        let change = |method: &str, path: &str, body: &str| {
+            let status = http(&broker, method, path, body);
+            assert!((200..300).contains(&status), "{method} {path}: {status}");
+        };
+        let mut transcript = harness::wire::Transcript::new(&broker);
+        transcript.play(
+            "
+            a: open user=no-configure password=secret
+            a1> exchange.declare exchange=direct passive
+            a1< exchange.declare-ok
+            b: open user=topical password=secret
+            b1> queue.declare queue=held exclusive
+            b1< queue.declare-ok queue=held
+            c: open vhost=modern
+            c1> basic.qos
+            c1< basic.qos-ok
+            d1> queue.declare queue=live exclusive
+            d1< queue.declare-ok queue=live
+            d1> basic.publish routing-key=live body=1
+            d1> basic.publish routing-key=live body=2
+            d1~ queue.declare queue=live passive => queue.declare-ok message-count=2
+            e: open user=limited password=secret
+            e1> basic.qos
+            e1< basic.qos-ok
+            ",
+        );
+        change("PUT", "permissions/%2F/no-configure", r#"{"configure": ".*", "write": "", "read": ""}"#);
+        change("PUT", "policies/%2F/live", r#"{"pattern": "^live$", "definition": {"max-length": 1}}"#);
+        change("PUT", "user-limits/limited/max-channels", r#"{"value": 1}"#);
+        transcript.play(
+            "
+            a1> exchange.declare exchange=$x type=direct auto-delete
+            a1< exchange.declare-ok
+            a1> basic.publish exchange=direct routing-key=k body=x
+            a1! 403 basic.publish write access to exchange 'direct' in vhost '/' refused for user 'no-configure'
+            d1> basic.get queue=live no-ack
+            d1< basic.get-ok body=2 message-count=0
+            e2>> channel.open
+            e! 530 channel.open number of channels opened for user 'limited' has reached the maximum allowed user limit of (1)
+            ",
+        );
+        change("DELETE", "permissions/%2F/no-configure", "");
+        change("DELETE", "policies/%2F/live", "");
+        change("DELETE", "users/topical", "");
+        change("DELETE", "vhosts/modern", "");
+        transcript.play(
+            "
+            a1> exchange.declare exchange=$y type=direct auto-delete
+            a1! 403 exchange.declare configure access to exchange '$y' in vhost '/' refused for user 'no-configure'
+            b! 320 - user 'topical' was deleted
+            c! 320 - vhost 'modern' was deleted
+            d1~ queue.declare queue=held passive => ! 404
+            d1> basic.publish routing-key=live body=1
+            d1> basic.publish routing-key=live body=2
+            d1~ queue.declare queue=live passive => queue.declare-ok message-count=2
+            ",
+        );
+        transcript.finish();
+    }
+}
+
+#[test]
+fn limits_of_the_whole_broker_hold_over_all_shards() {
+    let settings = ["connection_max=2", "channel_max_per_node=2", "cluster_queue_limit=1", "cluster_exchange_limit=1"];
+    for shards in SHARD_COUNTS {
+        let broker = Broker::start_ours_with(shards, &settings);
+        let _log = broker.log_on_failure();
+        harness::wire::play(
+            &broker,
+            "
+            a1> queue.declare queue=one exclusive
+            a1< queue.declare-ok queue=one
+            a1> queue.declare queue=two exclusive
+            a1! 406 queue.declare cannot declare queue 'two': queue limit in cluster (1) is reached
+            a1> queue.declare queue=one exclusive
+            a1< queue.declare-ok queue=one
+            a1> exchange.declare exchange=one type=direct auto-delete
+            a1< exchange.declare-ok
+            a1> exchange.declare exchange=two type=direct auto-delete
+            a1! 406 exchange.declare cannot declare exchange 'two' in vhost '/': exchange limit of 1 is reached
+            a1> basic.qos
+            a1< basic.qos-ok
+            b1> basic.qos
+            b1< basic.qos-ok
+            c: raw
+            c: bytes \"AMQP\" 0000 0901
+            c0< connection.start
+            c0> connection.start-ok mechanism=PLAIN response=\"\\0guest\\0guest\" locale=en_US
+            c0< connection.tune
+            c0> connection.tune-ok channel-max=2047 frame-max=131072 heartbeat=0
+            c0> connection.open virtual-host=/
+            c! 530 connection.open connection refused: node connection limit (2) is reached
+            a: close
+            b2> basic.qos
+            b2< basic.qos-ok
+            d: open
+            ",
+        );
+    }
+}

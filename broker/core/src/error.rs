@@ -201,6 +201,13 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// `cannot declare queue '<q>': queue limit in cluster (<limit>) is reached`
+    ClusterQueueLimit {
+        /// The queue being declared.
+        queue: Resource,
+        /// The limit.
+        limit: u64,
+    },
     /// `queue '<q>' in vhost '<v>' not empty`
     NotEmpty(Resource),
     /// `cannot delete queue '<q>' in vhost '<v>'. queue.delete operations with <flag> flag set are not supported by
@@ -291,7 +298,9 @@ impl Error {
             Self::InUse(it) => Some(it),
             Self::InvalidAlternateExchange { exchange, .. } | Self::ExchangeLimit { exchange, .. } => Some(exchange),
             Self::InvalidArgument { queue, .. } | Self::ArgumentOfOtherType { queue, .. } => Some(queue),
-            Self::InvalidProperty { queue, .. } | Self::QueueLimit { queue, .. } => Some(queue),
+            Self::InvalidProperty { queue, .. }
+            | Self::QueueLimit { queue, .. }
+            | Self::ClusterQueueLimit { queue, .. } => Some(queue),
             Self::DeleteFlagUnsupported { queue, .. } => Some(queue),
             Self::Inequivalent(it) => Some(&it.subject),
             Self::AccessRefused { resource, .. } => Some(resource),
@@ -321,7 +330,7 @@ impl Error {
             Self::InvalidArgument { .. } => "invalid argument",
             Self::ArgumentOfOtherType { .. } => "argument of another queue type",
             Self::InvalidProperty { .. } => "property not supported by the queue type",
-            Self::QueueLimit { .. } => "queue limit reached",
+            Self::QueueLimit { .. } | Self::ClusterQueueLimit { .. } => "queue limit reached",
             Self::NotEmpty(_) => "not empty",
             Self::DeleteFlagUnsupported { .. } => "conditional delete not supported by the queue type",
             Self::ExclusiveUse(_) => "in exclusive use",

@@ -165,3 +165,112 @@ impl fmt::Debug for Logins {
         f.debug_struct("Logins").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    use leveret_core::access::password::Algorithm;
+    use leveret_core::access::{Command, PasswordUpdate};
+    use runtime::Runtime;
+
+    use super::*;
+    use crate::boot;
+    use crate::config::Config;
+    use crate::metadata::Recovered;
+    use crate::shard::administration::administer;
+
+    /// A user with a password.
+    fn put(name: &str, algorithm: Algorithm, password: &[u8]) {
+        let password = PasswordUpdate::Set(PasswordHash::create(algorithm, password, [9; 16]));
+        let put = Command::PutUser { name: name.into(), password, tags: vec![], limits: None };
+        administer(vec![put]).expect("it makes sense");
+    }
+
+    /// Runs on the only shard of a simulated broker, where time passes only in sleeps.
+    fn on_a_shard(main: impl FnOnce(&Rc<Shard>) + Send + 'static) {
+        let main = move || {
+            let config = Config { shards: 1, data_dir: PathBuf::new(), ..Config::default() };
+            boot::start_shards(&Arc::new(config), &Arc::new(Recovered::one_vhost())).expect("the shard starts");
+            main(&Shard::current());
+            Shard::uninstall();
+        };
+        Runtime::builder().shards(1).simulated(0).build().expect("valid").run(main).expect("no deadlock");
+    }
+
+    fn outcome(shard: &Shard, user: &str, password: &str, from: &str) -> String {
+        let peer = from.parse().expect("an address");
+        match shard.authenticate(user, password.as_bytes(), peer) {
+            Ok(name) => format!("{name} is in"),
+            Err(refused) => refused.to_string(),
+        }
+    }
+
+    #[test]
+    fn passwords_of_every_kind_are_checked_each_time() {
+        on_a_shard(|shard| {
+            for algorithm in Algorithm::ALL {
+                put("u", algorithm, b"canary-secret");
+                for _ in 0..2 {
+                    assert_eq!(outcome(shard, "u", "canary-secret", "10.0.0.1"), "u is in", "{algorithm:?}");
+                    assert_eq!(outcome(shard, "u", "wrong", "10.0.0.1"), "user 'u' - invalid credentials");
+                    shard.logins.users.take();
+                    shard.logins.addresses.take();
+                }
+            }
+            assert_eq!(outcome(shard, "nobody", "canary-secret", "10.0.0.1"), "user 'nobody' - invalid credentials");
+            assert_eq!(outcome(shard, "u", "", "10.0.0.1"), "user 'u' attempted to log in with a blank password");
+            assert!(!format!("{:?}", shard.logins).contains("canary"));
+        });
+    }
+
+    #[test]
+    fn a_new_password_counts_at_once() {
+        on_a_shard(|shard| {
+            put("u", Algorithm::Sha256, b"old");
+            assert_eq!(outcome(shard, "u", "old", "::1"), "u is in");
+            assert!(shard.logins.knows(&"u".into(), shard.user_with_hash("u").and_then(|it| it.1).as_ref(), b"old"));
+            put("u", Algorithm::Sha256, b"new");
+            assert_eq!(outcome(shard, "u", "old", "::1"), "user 'u' - invalid credentials");
+            assert_eq!(outcome(shard, "u", "new", "::1"), "u is in");
+            administer(vec![Command::DeleteUser { name: "u".into() }]).expect("it is there");
+            assert_eq!(outcome(shard, "u", "new", "::1"), "user 'u' - invalid credentials");
+        });
+    }
+
+    #[test]
+    fn guest_comes_from_this_machine_only() {
+        on_a_shard(|shard| {
+            put("guest", Algorithm::Sha256, b"guest");
+            for near in ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"] {
+                assert_eq!(outcome(shard, "guest", "guest", near), "guest is in", "{near}");
+            }
+            for far in ["10.0.0.1", "192.0.2.7", "::ffff:10.0.0.1", "2001:db8::1", "0.0.0.0"] {
+                assert_eq!(outcome(shard, "guest", "guest", far), "user 'guest' can only connect via localhost");
+            }
+            let refused = outcome(shard, "guest", "wrong", "10.0.0.1");
+            assert_eq!(refused, "user 'guest' - invalid credentials", "whether it would help tells nobody");
+        });
+    }
+
+    #[test]
+    fn guessing_gets_slower_but_not_for_those_who_are_known() {
+        on_a_shard(|shard| {
+            put("u", Algorithm::Sha256, b"right");
+            let took = |user: &str, password: &str, from: &str| {
+                let before = runtime::time::now();
+                let _ = outcome(shard, user, password, from);
+                runtime::time::now().saturating_duration_since(before).as_millis()
+            };
+            assert_eq!(took("u", "right", "10.0.0.1"), 0);
+            let guesses: Vec<_> = (0..8).map(|_| took("u", "wrong", "10.0.0.2")).collect();
+            assert_eq!(guesses, [0, 0, 0, 0, 0, 50, 100, 200]);
+            assert_eq!(took("u", "right", "10.0.0.1"), 0, "known");
+            assert_eq!(took("nobody", "x", "10.0.0.2"), 400, "by address, whoever the user");
+            assert_eq!(took("u", "wrong", "10.0.0.3"), 400, "by user, wherever from");
+            assert_eq!(took("nobody", "x", "127.0.0.1"), 0, "this machine is not slowed down");
+        });
+    }
+}

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use leveret_core::access::Access;
+use leveret_core::error::{Resource, ResourceKind};
 use leveret_core::topology::{
     Bind, BindingEnd, Declared, ExchangeDeclare, QueueDeclare, Topology, TopologyChange, clean_name,
 };
@@ -168,7 +169,10 @@ impl Shard {
                         let is_durable = record.durable;
                         Checked::new(None, Reply::Queue(record, false), is_durable)
                     }
-                    Declared::New(record, change) => Checked::new(Some(change), Reply::Queue(record, true), false),
+                    Declared::New(record, change) => {
+                        self.check_queue_max(&topology, vhost, &record.name)?;
+                        Checked::new(Some(change), Reply::Queue(record, true), false)
+                    }
                 })
             }
             Action::Bind { source, destination, key, arguments } => {
@@ -194,6 +198,18 @@ impl Shard {
                 Ok(Checked { changes, reply: Reply::Done, is_durable: false })
             }
         }
+    }
+}
+
+impl Shard {
+    fn check_queue_max(&self, topology: &Topology, vhost: VhostId, name: &Name) -> Result<(), Error> {
+        let Some(limit) = self.config.limits.queue_max else { return Ok(()) };
+        let count: usize = topology.vhosts().map(|(_, host)| host.queues().len()).sum();
+        if (count as u64) < limit {
+            return Ok(());
+        }
+        let (kind, vhost) = (ResourceKind::Queue, topology.vhost(vhost)?.name().clone());
+        Err(Error::ClusterQueueLimit { queue: Resource { kind, vhost, name: name.clone() }, limit })
     }
 }
 

@@ -24,12 +24,28 @@ use super::{OWNER, Shard};
 /// Something that may be limited.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Quota {
+    /// All connections.
+    NodeConnections,
     /// Connections to a virtual host.
     VhostConnections(Name),
     /// A user's connections.
     UserConnections(Name),
+    /// All channels.
+    NodeChannels,
     /// A user's channels.
     UserChannels(Name),
+}
+
+impl Quota {
+    /// What a connection counts as, in the order in which RabbitMQ asks.
+    pub fn of_connection(user: &Name, vhost: &Name) -> Vec<Quota> {
+        vec![Quota::NodeConnections, Quota::VhostConnections(vhost.clone()), Quota::UserConnections(user.clone())]
+    }
+
+    /// What a channel counts as.
+    pub fn of_channel(user: &Name) -> Vec<Quota> {
+        vec![Quota::NodeChannels, Quota::UserChannels(user.clone())]
+    }
 }
 
 /// Counts of one shard, and on the owner's shard those of all.
@@ -125,7 +141,7 @@ impl Shard {
         for quota in quotas {
             let count: u64 = everywhere.get(quota).map_or(0, |counts| counts.values().sum());
             match self.limit_of(quota) {
-                Some(limit) if count >= limit => return Err(reached(quota, user, limit)),
+                Some(limit) if count >= limit => return Err(self.reached(quota, user, limit)),
                 _ => {}
             }
         }
@@ -138,18 +154,22 @@ impl Shard {
     fn limit_of(&self, quota: &Quota) -> Option<u64> {
         let access = self.access.borrow();
         match quota {
+            Quota::NodeConnections => self.config.limits.connection_max,
+            Quota::NodeChannels => self.config.limits.channel_max_per_node,
             Quota::VhostConnections(vhost) => access.vhost(vhost)?.limits.of(VhostLimit::MaxConnections),
             Quota::UserConnections(user) => access.user(user)?.limits.of(UserLimit::MaxConnections),
             Quota::UserChannels(user) => access.user(user)?.limits.of(UserLimit::MaxChannels),
         }
     }
-}
 
-fn reached(quota: &Quota, user: &Name, limit: u64) -> LimitReached {
-    let user = user.clone();
-    match quota {
-        Quota::VhostConnections(vhost) => LimitReached::VhostConnections { vhost: vhost.clone(), user, limit },
-        Quota::UserConnections(_) => LimitReached::UserConnections { user, limit },
-        Quota::UserChannels(_) => LimitReached::UserChannels { user, limit },
+    fn reached(&self, quota: &Quota, user: &Name, limit: u64) -> LimitReached {
+        let user = user.clone();
+        match quota {
+            Quota::NodeConnections => LimitReached::NodeConnections { limit },
+            Quota::VhostConnections(vhost) => LimitReached::VhostConnections { vhost: vhost.clone(), user, limit },
+            Quota::UserConnections(_) => LimitReached::UserConnections { user, limit },
+            Quota::NodeChannels => LimitReached::NodeChannels { node: (*self.config.node_name).into(), limit },
+            Quota::UserChannels(_) => LimitReached::UserChannels { user, limit },
+        }
     }
 }

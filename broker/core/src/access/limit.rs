@@ -91,6 +91,18 @@ impl<K: Copy + Ord> FromIterator<(K, i64)> for Limits<K> {
 /// Why a connection or a channel is refused: a limit is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LimitReached {
+    /// `connection refused: node connection limit (<limit>) is reached`
+    NodeConnections {
+        /// The limit.
+        limit: u64,
+    },
+    /// `number of channels opened on node '<node>' has reached the maximum allowed limit of (<limit>)`
+    NodeChannels {
+        /// The node's name.
+        node: Name,
+        /// The limit.
+        limit: u64,
+    },
     /// `access to vhost '<vhost>' refused for user '<user>': connection limit (<limit>) is reached`
     VhostConnections {
         /// The virtual host.

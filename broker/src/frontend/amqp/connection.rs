@@ -440,7 +440,7 @@ impl Connection {
         drop(machine);
         let link = Rc::new(link);
         let (host, user) = (link.vhost_name.clone(), link.user.clone());
-        let quotas = vec![Quota::VhostConnections(host.clone()), Quota::UserConnections(user.clone())];
+        let quotas = Quota::of_connection(&user, &host);
         if let Err(error) = ask_for_room(&link, &quotas) {
             return self.refuse(0, &error.blame(open));
         }
@@ -489,7 +489,7 @@ impl Connection {
 
     fn open_channel(self: &Rc<Self>, number: u16) {
         let Some(link) = self.link.borrow().clone() else { return };
-        if let Err(error) = ask_for_room(&link, &[Quota::UserChannels(link.user.clone())]) {
+        if let Err(error) = ask_for_room(&link, &Quota::of_channel(&link.user)) {
             return self.refuse(number, &error.blame_ids(20, 10));
         }
         self.channels.borrow_mut().insert(number, Channel::open(link, number));
@@ -501,7 +501,7 @@ impl Connection {
         let channel = self.channels.borrow_mut().remove(&number);
         if let Some(channel) = channel {
             channel.close();
-            self.shard.vacate(vec![Quota::UserChannels(channel.link.user.clone())]);
+            self.shard.vacate(Quota::of_channel(&channel.link.user));
         }
     }
 
@@ -536,7 +536,7 @@ impl Connection {
         channels.sort_unstable_by_key(|channel| channel.number);
         for channel in channels {
             channel.close();
-            self.shard.vacate(vec![Quota::UserChannels(channel.link.user.clone())]);
+            self.shard.vacate(Quota::of_channel(&channel.link.user));
         }
         let has_queues = !self.shard.topology.borrow().exclusive_queues(self.id).is_empty();
         let link = self.link.borrow().clone();

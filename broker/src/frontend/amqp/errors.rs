@@ -87,6 +87,10 @@ pub(super) fn explain(error: &Error) -> ProtocolError {
                 queue.name, queue.vhost
             ),
         ),
+        Error::ClusterQueueLimit { queue, limit } => say(
+            Code::PreconditionFailed,
+            format_args!("cannot declare queue '{}': queue limit in cluster ({limit}) is reached", queue.name),
+        ),
         Error::NotEmpty(it) => say(Code::PreconditionFailed, format_args!("{} not empty", Named(it))),
         Error::DeleteFlagUnsupported { queue, flag } => say(
             Code::NotImplemented,
@@ -137,6 +141,12 @@ pub(super) fn explain(error: &Error) -> ProtocolError {
 pub(super) fn explain_limit(reached: &LimitReached) -> ProtocolError {
     let say = |text: fmt::Arguments<'_>| ProtocolError::new(ReplyCode::NotAllowed, text);
     match reached {
+        LimitReached::NodeConnections { limit } => {
+            say(format_args!("connection refused: node connection limit ({limit}) is reached"))
+        }
+        LimitReached::NodeChannels { node, limit } => say(format_args!(
+            "number of channels opened on node '{node}' has reached the maximum allowed limit of ({limit})"
+        )),
         LimitReached::VhostConnections { vhost, user, limit } => say(format_args!(
             "access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached"
         )),
