@@ -26,6 +26,9 @@ use crate::writer::{FLUSH_SIZE, Writer};
 /// Bytes that the new store may have in flight.
 const IN_FLIGHT_MAX: u64 = 8 * 1024 * 1024;
 
+/// Bytes of the records that come with a message.
+const RECORDS_SIZE: usize = 64;
+
 /// What [`salvage`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Salvaged {
@@ -91,14 +94,17 @@ fn put(queue: QueueKey, seq: Seq, place: &Place, writer: &mut Writer, salvaged: 
         salvaged.lost += 1;
         return Ok(());
     };
-    if writer.pending_bytes() + body.len() > FLUSH_SIZE {
+    // A message that comes with a delivery count has a record more.
+    let needed = writer.pending_bytes() + body.len() + RECORDS_SIZE;
+    if needed > FLUSH_SIZE.min(writer.batch_size_max()) {
         let position = writer.flush();
         if writer.in_flight_bytes() > IN_FLIGHT_MAX {
             writer.progress().wait(position.0).map_err(|_| Error::Closed)?;
         }
     }
     writer.publish(&[&body], &[Reference { queue, seq, attributes: place.attributes }])?;
-    if place.delivery_count > 0 {
+    if place.delivery_count > 0 && writer.requeue(queue, seq, place.delivery_count).is_err() {
+        writer.flush();
         writer.requeue(queue, seq, place.delivery_count)?;
     }
     salvaged.messages += 1;
@@ -154,7 +160,8 @@ fn take_log(survey: &Survey, places: &mut Places, salvaged: &mut Salvaged) -> Re
         }
         logs.insert(*id, log);
     }
-    let mut expected = groups.keys().next().copied().unwrap_or(from);
+    let first = groups.keys().next().copied().unwrap_or(from);
+    let (mut expected, known_end) = survey.manifest.as_ref().map_or((first, 0), |(state, _)| (from, state.known_end.0));
     for (number, (id, offset, head)) in groups {
         let Some(log) = logs.get(&id) else { continue };
         if number != expected {
@@ -163,6 +170,10 @@ fn take_log(survey: &Survey, places: &mut Places, salvaged: &mut Salvaged) -> Re
         }
         expected = number + 1;
         take_group(log, offset, &head, places, salvaged)?;
+    }
+    if expected < known_end {
+        let what = Flaw::Group { seq: expected };
+        salvaged.damages.push(Damage { path: survey.directory.logs(), offset: 0, what });
     }
     Ok(())
 }
