@@ -24,5 +24,6 @@ pub mod port;
 mod prometheus;
 mod site;
 mod stats;
+mod ui;
 
 pub use api::context::{Api, Settings};

@@ -10,6 +10,12 @@ use crate::http::{Method, Request, Response};
 use crate::port::Broker;
 use crate::stats::History;
 use crate::stats::messages::{churn_of, of_broker, of_channel, of_connection, of_exchange, of_queue, sum};
+use crate::ui;
+
+/// `/api` and `/api/index.html` are the page about the API.
+fn is_help(rest: &[String]) -> bool {
+    rest.first().is_none_or(|name| name == "index.html")
+}
 
 impl Api {
     /// The API of a broker.
@@ -43,8 +49,10 @@ impl Api {
         };
         let segments = &segments[depth.min(segments.len())..];
         match segments.split_first() {
-            Some((first, rest)) if first == "api" && !rest.is_empty() => self.answer(request, rest, Asker::Anybody),
-            _ => Failure::NotFound.response(),
+            Some((first, rest)) if first == "api" && !is_help(rest) => self.answer(request, rest, Asker::Anybody),
+            Some((first, _)) if first == "api" => ui::help(),
+            _ if !matches!(request.method, Method::Get | Method::Head) => Failure::NotFound.response(),
+            _ => ui::file(segments).unwrap_or_else(|| Failure::NotFound.response()),
         }
     }
 

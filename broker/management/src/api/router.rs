@@ -158,6 +158,21 @@ const ROUTES: &[Route] = &[
     Route("stream/consumers", Management, &[(Get, overview::nothing)]),
 ];
 
+/// Every pattern with its methods and what it needs, for people.
+pub(crate) fn listing() -> impl Iterator<Item = (&'static str, String, &'static str)> {
+    ROUTES.iter().map(|Route(pattern, need, handlers)| {
+        let methods: Vec<&str> = handlers.iter().map(|(method, _)| method.as_str()).collect();
+        let need = match need {
+            Management => "any tag",
+            Policymaker => "policymaker",
+            Monitoring => "monitoring",
+            MonitoringToRead => "administrator to change",
+            Administrator => "administrator",
+        };
+        (*pattern, methods.join(", "), need)
+    })
+}
+
 /// The parts of a path that stand for names, if the path is of that pattern.
 fn matches(pattern: &'static str, segments: &[String]) -> Option<Vec<(&'static str, String)>> {
     let mut parts = pattern.split('/');

@@ -74,7 +74,7 @@ pub(crate) fn command(broker: &dyn Broker, name: Name, fields: &Fields) -> Resul
 
 fn password(broker: &dyn Broker, fields: &Fields) -> Result<PasswordUpdate, Failure> {
     let algorithm = match fields.text("hashing_algorithm")? {
-        None => ALGORITHM_DEFAULT,
+        None => fields.text("password_hash")?.and_then(algorithm_of).unwrap_or(ALGORITHM_DEFAULT),
         Some(name) => {
             let unknown = || Failure::BadRequest(format!("unknown hashing algorithm '{name}'"));
             Algorithm::parse(name).ok_or_else(unknown)?
@@ -91,6 +91,13 @@ fn password(broker: &dyn Broker, fields: &Fields) -> Result<PasswordUpdate, Fail
         // "PUT without password: the user cannot log in by password", as in RabbitMQ.
         (None, None) => Ok(PasswordUpdate::Clear),
     }
+}
+
+/// The algorithm of a salted digest that comes without its name: their lengths differ. (RabbitMQ takes it for its default,
+/// and then nobody can log in.)
+fn algorithm_of(hash: &str) -> Option<Algorithm> {
+    let salted = [Algorithm::Sha256, Algorithm::Sha512, Algorithm::Md5];
+    salted.into_iter().find(|algorithm| PasswordHash::parse(*algorithm, hash).is_ok())
 }
 
 /// PUT /users/{user}
@@ -144,9 +151,13 @@ pub(crate) fn put_limit(cx: &Context<'_>) -> Result<Response, Failure> {
     Ok(Response::empty(Status::NoContent))
 }
 
-/// DELETE /user-limits/{user}/{name}
+/// DELETE /user-limits/{user}/{name}; one that is not set is gone already.
 pub(crate) fn delete_limit(cx: &Context<'_>) -> Result<Response, Failure> {
-    cx.administer(Command::ClearUserLimit { user: cx.name("user").into(), limit: cx.name("name").into() })
+    let user = cx.name("user");
+    match cx.administer(Command::ClearUserLimit { user: user.into(), limit: cx.name("name").into() }) {
+        Err(Failure::NotFound) if cx.access.user(user).is_some() => Ok(Response::empty(Status::NoContent)),
+        answer => answer,
+    }
 }
 
 // ---- logging in

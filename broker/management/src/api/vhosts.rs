@@ -162,8 +162,11 @@ pub(super) fn limit_value(cx: &Context<'_>) -> Result<leveret_core::value::Value
     }
 }
 
-/// DELETE /vhost-limits/{vhost}/{name}
+/// DELETE /vhost-limits/{vhost}/{name}; one that is not set is gone already.
 pub(crate) fn delete_limit(cx: &Context<'_>) -> Result<Response, Failure> {
-    let command = Command::ClearVhostLimit { vhost: cx.name("vhost").into(), limit: cx.name("name").into() };
-    cx.administer(command)
+    let vhost = cx.name("vhost");
+    match cx.administer(Command::ClearVhostLimit { vhost: vhost.into(), limit: cx.name("name").into() }) {
+        Err(Failure::NotFound) if cx.access.vhost(vhost).is_some() => Ok(Response::empty(Status::NoContent)),
+        answer => answer,
+    }
 }
