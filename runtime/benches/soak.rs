@@ -13,8 +13,8 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use leveret_runtime::net::{StreamServer, TcpStream};
-use leveret_runtime::{Group, Stats, run, spawn, stats, sync::WaitGroup, time};
+use leveret_runtime::net::{ServerHandle, StreamServer, TcpStream};
+use leveret_runtime::{Group, Stats, run, sleep, spawn, stats, sync::WaitGroup, time};
 
 const CYCLES: u64 = 1_000_000;
 
@@ -43,10 +43,10 @@ fn soak(cycles: u64) {
     let addr = handle.local_addr();
     let serving = spawn(move || server.serve_local(|stream, _peer| serve(stream)));
     repeat(WARM_UP, addr);
-    let (rss_before, before, start) = (rss_kib(), settled(), time::now());
+    let (rss_before, before, start) = (rss_kib(), settled(&handle), time::now());
     repeat(cycles - WARM_UP, addr);
     let seconds = (time::now() - start).as_secs_f64();
-    let (rss_after, after) = (rss_kib(), settled());
+    let (rss_after, after) = (rss_kib(), settled(&handle));
     println!(
         "soak: {cycles} connections killed, {:.0} a second; RSS {rss_before} KiB before, {rss_after} KiB after; \
          {} coroutines, {} descriptors, {} stacks at most",
@@ -91,9 +91,9 @@ fn client(addr: SocketAddr, answered: WaitGroup) {
 }
 
 /// The counters once the server has noticed that its clients are gone.
-fn settled() -> Stats {
-    while stats().coroutines > 2 {
-        leveret_runtime::sleep(Duration::from_millis(1));
+fn settled(server: &ServerHandle) -> Stats {
+    while server.stats().active > 0 {
+        sleep(Duration::from_millis(1));
     }
     stats()
 }

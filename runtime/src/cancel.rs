@@ -11,6 +11,15 @@ use crate::coroutine::task::{DeadlineFrame, Task};
 use crate::time::{self, CENTURY};
 
 /// The time of a [`timeout`] block was over before its work was done.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// use std::time::Duration;
+/// let waits = || leveret_runtime::sleep(Duration::from_secs(60));
+/// let error = std::io::Error::from(leveret_runtime::timeout(Duration::from_millis(1), waits).unwrap_err());
+/// assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed;
 

@@ -86,6 +86,13 @@ pub fn coroutines() -> Vec<CoroutineInfo> {
 /// Every coroutine of every shard, in a form for people: one line each. Waits for the other shards' answers; one that does
 /// not answer within a second is reported with the coroutine that holds it.
 ///
+/// ```
+/// # leveret_runtime::run(|| {
+/// let text = leveret_runtime::dump();
+/// assert!(text.starts_with("1 coroutines:\n  0/1 'main' waits for "));
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// Outside of a coroutine, and while the stack unwinds.
 pub fn dump() -> String {
@@ -96,6 +103,13 @@ pub fn dump() -> String {
 /// while the first time.
 ///
 /// Each coroutine is resumed for a moment, on its own stack, to look at it; its wait goes on as if nothing had happened.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// let text = leveret_runtime::dump_with_backtraces();
+/// assert!(text.contains("'main'") && text.contains("dump_with_backtraces"));
+/// # }).unwrap();
+/// ```
 ///
 /// # Panics
 /// As [`dump`].
@@ -201,6 +215,13 @@ impl Shard {
 }
 
 /// Nothing can ever run again: every coroutine waits for another one.
+///
+/// ```
+/// let ended = leveret_runtime::run(|| leveret_runtime::sync::Event::new().wait());
+/// let deadlock = ended.unwrap_err();
+/// assert_eq!(deadlock.waiting[0].name, "main");
+/// assert!(deadlock.to_string().contains("'main' waits for an event"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Deadlock {
     /// The coroutines that wait.

@@ -15,6 +15,12 @@ use crate::time;
 
 /// The shard that the caller runs on.
 ///
+/// ```
+/// # leveret_runtime::run(|| {
+/// assert_eq!(leveret_runtime::shard_id().index(), 0); // where `main` runs
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// Outside of a runtime.
 pub fn shard_id() -> ShardId {
@@ -30,6 +36,12 @@ pub fn shard_count() -> usize {
 }
 
 /// All shards of the runtime, from 0.
+///
+/// ```
+/// let runtime = leveret_runtime::Runtime::builder().shards(3).build().unwrap();
+/// let shards = runtime.run(|| leveret_runtime::shards().map(|shard| shard.index()).collect::<Vec<_>>());
+/// assert_eq!(shards.unwrap(), [0, 1, 2]);
+/// ```
 ///
 /// # Panics
 /// Outside of a runtime.
@@ -60,6 +72,15 @@ pub struct RemoteJoinHandle<T> {
 
 /// Spawns `f` on `shard`, which may be the current one. Coroutines never move afterwards, so what `f` makes there (sockets,
 /// `Rc`s) stays there; only `f` itself and its result cross. A killed or timed-out caller does not end it.
+///
+/// ```
+/// let runtime = leveret_runtime::Runtime::builder().shards(2).build().unwrap();
+/// runtime.run(|| {
+///     let other = leveret_runtime::shards().nth(1).unwrap();
+///     let there = leveret_runtime::spawn_on(other, leveret_runtime::shard_id);
+///     assert_eq!(there.join().unwrap(), other);
+/// }).unwrap();
+/// ```
 ///
 /// # Panics
 /// Outside of a runtime, and for a shard of another runtime that this one has not.
@@ -219,6 +240,14 @@ impl<T> fmt::Debug for RemoteJoinHandle<T> {
 
 /// Runs `f` on `shard` and waits for its value. If the caller is killed or timed out meanwhile, `f` goes on.
 ///
+/// ```
+/// let runtime = leveret_runtime::Runtime::builder().shards(2).build().unwrap();
+/// runtime.run(|| {
+///     let other = leveret_runtime::shards().nth(1).unwrap();
+///     assert_eq!(leveret_runtime::call(other, leveret_runtime::shard_id).unwrap(), other);
+/// }).unwrap();
+/// ```
+///
 /// # Errors
 /// As [`RemoteJoinHandle::join`].
 ///
@@ -232,6 +261,18 @@ pub fn call<T: Send + 'static>(shard: ShardId, f: impl FnOnce() -> T + Send + 's
 /// Runs `f` on `shard` without waiting and without a coroutine of its own: on the scheduler's stack, so it must not wait.
 ///
 /// If the runtime ends first, `f` is dropped.
+///
+/// ```
+/// let runtime = leveret_runtime::Runtime::builder().shards(2).build().unwrap();
+/// runtime.run(|| {
+///     let other = leveret_runtime::shards().nth(1).unwrap();
+///     let (sender, receiver) = leveret_runtime::mailbox::channel::channel();
+///     leveret_runtime::post(other, move || sender.send(leveret_runtime::shard_id()).unwrap());
+///     let mut answers = Vec::new();
+///     receiver.receive_batch(&mut answers).unwrap();
+///     assert_eq!(answers, [other]);
+/// }).unwrap();
+/// ```
 ///
 /// # Panics
 /// Outside of a runtime. A panic of `f` ends the runtime: every coroutine is killed, and

@@ -71,6 +71,14 @@ impl Config {
 }
 
 /// Sets up a [`Runtime`].
+///
+/// ```
+/// use leveret_runtime::Runtime;
+/// use std::time::Duration;
+/// let runtime = Runtime::builder().shards(2).watchdog(Duration::from_millis(100)).build().unwrap();
+/// assert_eq!(runtime.run(leveret_runtime::shard_count).unwrap(), 2);
+/// assert!(Runtime::builder().shards(0).build().is_err());
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder {
@@ -259,6 +267,10 @@ impl Runtime {
 
 /// Runs `main` on a runtime with one shard. See [`Runtime::run`].
 ///
+/// ```
+/// assert_eq!(leveret_runtime::run(|| 6 * 7).unwrap(), 42);
+/// ```
+///
 /// # Errors
 /// [`Deadlock`].
 pub fn run<T: 'static>(main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
@@ -387,6 +399,18 @@ fn run_sim<T: 'static>(config: &Config, seed: u64, main: impl FnOnce() -> T + 's
 }
 
 /// Reaches a runtime from any thread.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// use leveret_runtime::{Handle, mailbox, shard_id};
+/// let (handle, here) = (Handle::current(), shard_id());
+/// let (sender, receiver) = mailbox::bounded::bounded(1);
+/// std::thread::spawn(move || {
+///     let _ = handle.spawn_on(here, move || sender.send("from a plain thread").unwrap());
+/// });
+/// assert_eq!(receiver.recv().unwrap(), "from a plain thread");
+/// # }).unwrap();
+/// ```
 pub struct Handle {
     shared: Arc<Shared>,
 }
@@ -437,6 +461,19 @@ impl fmt::Debug for Handle {
 
 /// Adds a function that the current shard runs at the end of every turn, after the coroutines and before the kernel is
 /// asked for events: the place to write out what was collected during the turn. It must not wait.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// use leveret_runtime::on_turn_end;
+/// use std::{cell::RefCell, rc::Rc};
+/// let (collected, written) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(Vec::new())));
+/// let (from, to) = (collected.clone(), written.clone());
+/// on_turn_end(move || to.borrow_mut().extend(from.borrow_mut().drain(..)));
+/// collected.borrow_mut().extend([1, 2]);
+/// leveret_runtime::sleep(std::time::Duration::from_millis(1)); // the turn ends
+/// assert_eq!(*written.borrow(), [1, 2]);
+/// # }).unwrap();
+/// ```
 ///
 /// # Panics
 /// Outside of a runtime. A panic of the hook ends the runtime: every coroutine is killed, and [`Runtime::run`] panics.

@@ -23,6 +23,12 @@ use crate::sys::epoll::Epoll;
 use crate::time;
 
 /// What to wait for, or what is ready: reading, writing, or both.
+///
+/// ```
+/// use leveret_runtime::selectors::Events;
+/// assert!((Events::READ | Events::WRITE).has(Events::WRITE));
+/// assert!(!Events::READ.has(Events::WRITE));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Events(Ready);
 

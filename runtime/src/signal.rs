@@ -27,6 +27,11 @@ use crate::time;
 const WAKE_UPS_MAX: usize = 64;
 
 /// A signal that a program may want to hear.
+///
+/// ```
+/// use leveret_runtime::signal::Signal;
+/// assert_eq!((Signal::Terminate.number(), Signal::Terminate.name()), (15, "SIGTERM"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Signal {

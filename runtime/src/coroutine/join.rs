@@ -14,6 +14,13 @@ use crate::sync::select::Watch;
 use crate::time;
 
 /// Why a joined coroutine has no value.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// let ended = leveret_runtime::spawn(|| panic!("out of ideas")).join();
+/// assert_eq!(ended.unwrap_err().message(), Some("out of ideas"));
+/// # }).unwrap();
+/// ```
 pub enum JoinError {
     /// It panicked; the payload is what `std::thread::JoinHandle::join` would give.
     Panicked(Box<dyn Any + Send>),
@@ -109,6 +116,20 @@ pub(crate) fn outcome<T>(result: std::thread::Result<T>) -> Result<T, JoinError>
 }
 
 /// Owns the right to a coroutine's result. Dropping it lets the coroutine run on, detached.
+///
+/// ```
+/// # let runtime = leveret_runtime::Runtime::builder().simulated(1).build().unwrap();
+/// # runtime.run(|| {
+/// use leveret_runtime::{sleep, spawn};
+/// use std::time::Duration;
+/// let worker = spawn(|| { sleep(Duration::from_secs(2)); 7 });
+/// let worker = worker.join_timeout(Duration::from_secs(1)).unwrap_err(); // not yet
+/// assert_eq!(worker.join().unwrap(), 7);
+/// let endless = spawn(|| sleep(Duration::MAX));
+/// endless.kill();
+/// assert!(endless.join().is_err());
+/// # }).unwrap();
+/// ```
 #[must_use = "dropping the handle detaches the coroutine; bind it to `_` on purpose, or join it"]
 pub struct JoinHandle<T> {
     state: Rc<JoinState<T>>,
@@ -215,6 +236,14 @@ impl<T> fmt::Debug for JoinHandle<T> {
 
 /// Waits for all of them, and gives the results in the order of the handles. If the caller is killed or timed out meanwhile,
 /// those that have not ended go on, detached; a [`scope`](crate::scope) would end them.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// use leveret_runtime::{join_all, spawn};
+/// let squares = join_all((1..=3).map(|n| spawn(move || n * n)));
+/// assert_eq!(squares.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [1, 4, 9]);
+/// # }).unwrap();
+/// ```
 ///
 /// # Panics
 /// As [`JoinHandle::join`].

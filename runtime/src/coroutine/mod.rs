@@ -33,6 +33,14 @@ use task::{Name, State, Task, Wait};
 use crate::time::{self, CENTURY};
 
 /// Sets up a coroutine before it is spawned, in the manner of `std::thread::Builder`.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// use leveret_runtime::{Builder, current_name};
+/// let deep = Builder::new().name("deep thought").stack_size(1 << 20).spawn(current_name).unwrap();
+/// assert_eq!(deep.join().unwrap(), "deep thought");
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     name: Option<Rc<str>>,
@@ -172,6 +180,16 @@ fn contain(task: &Task, what: &str, f: impl FnOnce()) {
 /// Lets every other ready coroutine of the shard run first.
 ///
 /// A kill or an expired `timeout` strikes here, as at any wait. Does nothing while the stack unwinds.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// use leveret_runtime::{spawn, yield_now};
+/// let other = spawn(|| ());
+/// assert!(!other.is_finished());
+/// yield_now();
+/// assert!(other.is_finished());
+/// # }).unwrap();
+/// ```
 #[inline(always)]
 pub fn yield_now() {
     if std::thread::panicking() {
@@ -187,6 +205,12 @@ pub fn yield_now() {
 }
 
 /// The name of the running coroutine, or the place that spawned it.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// assert_eq!(leveret_runtime::current_name(), "main");
+/// # }).unwrap();
+/// ```
 ///
 /// # Panics
 /// Outside of a coroutine.

@@ -31,6 +31,19 @@ impl<T> Shared<T> {
 /// Makes a channel whose receiver stays with the current shard and whose senders go anywhere.
 ///
 /// It is unbounded: bound it by what the senders await, or look at [`Sender::len`].
+///
+/// ```
+/// let runtime = leveret_runtime::Runtime::builder().shards(2).build().unwrap();
+/// runtime.run(|| {
+///     let other = leveret_runtime::shards().nth(1).unwrap();
+///     let (sender, receiver) = leveret_runtime::mailbox::channel::channel();
+///     let sending = leveret_runtime::spawn_on(other, move || sender.send_batch(&mut vec![1, 2, 3]));
+///     let mut received = Vec::new();
+///     while receiver.receive_batch(&mut received).unwrap() {}
+///     assert_eq!(received, [1, 2, 3]);
+///     sending.join().unwrap();
+/// }).unwrap();
+/// ```
 pub fn channel<T: Send>() -> (Sender<T>, Receiver<T>) {
     let state = State { items: Vec::new(), receiver: None, senders: 1, receiver_gone: false };
     let shared = Arc::new(Shared(Mutex::new(state)));

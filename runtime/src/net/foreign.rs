@@ -35,6 +35,13 @@ pub fn wait_readable(fd: &impl AsFd) -> io::Result<()> {
 
 /// Parks until a write to `fd` would not block (or would fail). For one wait; see [`Readiness`] for many.
 ///
+/// ```
+/// # leveret_runtime::run(|| {
+/// let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+/// leveret_runtime::net::wait_writable(&ours).unwrap(); // there is room
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// As [`wait_readable`].
 pub fn wait_writable(fd: &impl AsFd) -> io::Result<()> {
@@ -52,6 +59,20 @@ fn wait_once(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<()> {
 /// A foreign descriptor, registered with the current shard for as long as this lives.
 ///
 /// Regular files cannot be waited for: they are always ready, and the kernel refuses them here.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// use std::io::{Read, Write};
+/// use leveret_runtime::net::Readiness;
+/// let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+/// ours.set_nonblocking(true).unwrap();
+/// let ours = Readiness::new(ours).unwrap();
+/// let writes = leveret_runtime::spawn(move || theirs.write_all(b"x").unwrap());
+/// let mut byte = [0];
+/// assert_eq!(ours.retry_read(|mut socket| socket.read(&mut byte)).unwrap(), 1); // parks in between
+/// writes.join().unwrap();
+/// # }).unwrap();
+/// ```
 pub struct Readiness<F: AsFd> {
     /// Dropped first: deregistration comes before close.
     registration: Registration,

@@ -7,6 +7,11 @@ use std::io;
 ///
 /// Works outside of a runtime too. Child processes inherit it.
 ///
+/// ```
+/// let descriptors = leveret_runtime::raise_descriptor_limit().unwrap();
+/// assert!(descriptors > 0);
+/// ```
+///
 /// # Errors
 /// The kernel's.
 pub fn raise_descriptor_limit() -> io::Result<u64> {

@@ -16,6 +16,16 @@ pub use crate::cancel::{Elapsed, timeout};
 
 /// The monotonic clock.
 ///
+/// ```
+/// # let runtime = leveret_runtime::Runtime::builder().simulated(1).build().unwrap();
+/// # runtime.run(|| {
+/// use leveret_runtime::{sleep, time};
+/// let start = time::now();
+/// sleep(std::time::Duration::from_secs(3));
+/// assert_eq!(time::now() - start, std::time::Duration::from_secs(3));
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// Outside of a runtime.
 pub fn now() -> Instant {
@@ -58,6 +68,16 @@ pub fn sleep(duration: Duration) {
 }
 
 /// Waits until `deadline`; not at all if it is past.
+///
+/// ```
+/// # let runtime = leveret_runtime::Runtime::builder().simulated(1).build().unwrap();
+/// # runtime.run(|| {
+/// use leveret_runtime::time;
+/// let deadline = time::now() + std::time::Duration::from_secs(3);
+/// time::sleep_until(deadline);
+/// assert_eq!(time::now(), deadline);
+/// # }).unwrap();
+/// ```
 ///
 /// # Panics
 /// As [`sleep`].

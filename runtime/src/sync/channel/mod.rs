@@ -39,6 +39,15 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 /// Makes a channel whose senders never wait. What keeps it from growing without end is up to its users.
+///
+/// ```
+/// # leveret_runtime::run(|| {
+/// let (sender, receiver) = leveret_runtime::sync::channel::unbounded();
+/// (0..1000).for_each(|n| sender.send(n).unwrap()); // never waits
+/// drop(sender);
+/// assert_eq!(receiver.iter().count(), 1000);
+/// # }).unwrap();
+/// ```
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     ends(Core::new(core::UNBOUNDED))
 }
