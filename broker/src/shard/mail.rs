@@ -16,6 +16,7 @@ use super::metadata::Request;
 use super::queues::Command;
 use super::quota::Quota;
 use super::replication::Change;
+use super::stored::relay::RELAY;
 use super::{OWNER, Shard};
 
 /// Mail that a shard has not taken yet, above which publishers to it wait.
@@ -138,6 +139,7 @@ impl Shard {
             Mail::DeliverReply(key, message) => self.with_channel(key, |channel| channel.deliver_reply(&message)),
             Mail::Cancelled(key, consumer) => self.with_channel(key, |channel| channel.cancelled(consumer)),
             Mail::Reply(key, number, reply) => self.with_channel(key, |channel| channel.reply(number, *reply)),
+            Mail::Confirm(RELAY, number, _) => self.relayed(number),
             Mail::Confirm(key, number, accepted) => self.with_channel(key, |channel| channel.confirm(number, accepted)),
             Mail::Held(shard, bytes) => self.note_held(shard, bytes),
             Mail::Alarms(alarms) => self.note_alarms(alarms),

@@ -440,13 +440,17 @@ impl Shard {
 
     fn carry_out(self: &Rc<Self>, id: QueueId, effects: &mut Vec<Effect>, mut deferred: Option<(Ticket, Reply)>) {
         let _busy = Busy::begin(&self.queues.is_busy);
+        let mut relay = None; // of the dead message whose settling comes next
         for effect in effects.drain(..) {
             match effect {
                 Effect::Deliver(delivery) => self.deliver(id, delivery),
                 Effect::Cancelled { consumer } => self.cancelled(id, consumer),
                 Effect::Ended(_) => self.queue_ended(id, deferred.take()),
-                Effect::DeadLetter { message, reason } => self.dead_letter(id, &message, reason),
-                Effect::Settled { first, last } => self.stored.settle(id, first, last),
+                Effect::DeadLetter { message, reason } => relay = self.dead_letter(id, &message, reason),
+                Effect::Settled { first, last } => match relay.take() {
+                    Some(number) => self.stored.relays.settle_after(number, id, first),
+                    None => self.stored.settle(id, first, last),
+                },
                 Effect::Requeued { seq, count } => self.stored.requeue(id, seq, count),
             }
         }

@@ -16,20 +16,32 @@ use super::address::QueueAddress;
 use super::queues::Command;
 
 impl Shard {
-    /// Publishes a dead message of a queue again, as the queue's dead-letter target says. At most once: nobody waits for it.
-    pub(super) fn dead_letter(self: &Rc<Self>, id: QueueId, message: &Arc<Message>, reason: DeathReason) {
-        let Some((vhost, name, target)) = self.queues.dead_letter_target(id) else { return };
+    /// Publishes a dead message of a queue again, as the queue's dead-letter target says. If it is stored and goes to other
+    /// shards, answers the number of the relay that says when they have it: until then it is not to be settled here.
+    pub(super) fn dead_letter(
+        self: &Rc<Self>,
+        id: QueueId,
+        message: &Arc<Message>,
+        reason: DeathReason,
+    ) -> Option<u64> {
+        let (vhost, name, target) = self.queues.dead_letter_target(id)?;
         self.tally.dead_lettered(reason).add(1);
         let redirect = redirect(message, &name, &target, reason, self.now());
         let reborn = (self.editor.redirect)(message, &redirect);
         let (destinations, aside) = self.find(vhost, &redirect.exchange, &redirect.more_keys, &reborn, false);
-        for destination in destinations {
-            // "A target queue is skipped if the death history already contains it and no entry back to it is a rejection."
-            if !self.is_cycle(vhost, destination.queue, &redirect.deaths) {
-                self.hand(destination, &reborn);
-            }
+        // "A target queue is skipped if the death history already contains it and no entry back to it is a rejection."
+        let targets: Vec<Destination> =
+            destinations.into_iter().filter(|it| !self.is_cycle(vhost, it.queue, &redirect.deaths)).collect();
+        let away = targets.iter().filter(|it| it.shard != self.id).count();
+        let is_relayed = away > 0 && message.persistent && self.stored.is_attached();
+        let relay = is_relayed.then(|| self.stored.relays.begin(away));
+        for target in targets {
+            let queue = QueueAddress { shard: target.shard, queue: target.queue };
+            let confirm = relay.filter(|_| target.shard != self.id).map(|number| (self.relay_address(), number));
+            self.command(queue, Command::Publish { message: reborn.clone(), confirm });
         }
         self.set_aside(vhost, &aside, &reborn);
+        relay
     }
 
     fn is_cycle(&self, vhost: VhostId, queue: QueueId, deaths: &leveret_core::death::DeathHistory) -> bool {

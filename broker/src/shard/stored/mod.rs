@@ -11,6 +11,7 @@
 
 pub mod record;
 pub mod recovery;
+pub mod relay;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -35,6 +36,7 @@ pub struct Stored {
     ends: RefCell<Option<Ends>>,
     is_attached: Cell<bool>,
     waiting: RefCell<VecDeque<Waiting>>,
+    pub(super) relays: relay::Relays,
 }
 
 /// The store, and this shard's way into it.
