@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The folder of the durable log in the data directory.
 const STORE_NAME: &str = "messages";
+
+/// The file in the data directory that says that the broker has stopped by itself.
+const CLEAN_NAME: &str = "messages.clean";
 
 /// How often the store looks after what waits for room.
 const STORE_TICK: Duration = Duration::from_secs(1);
@@ -153,10 +157,11 @@ fn open_store(config: &Config) -> io::Result<()> {
         )));
     }
     let recovered = Arc::new(recovered);
+    let after_crash = !take_clean_mark(&config.data_dir)?;
     let mut count = 0;
     for shard in runtime::shards() {
         let (store, recovered) = (store.clone(), recovered.clone());
-        let attached = runtime::call(shard, move || Shard::current().attach_store(store, &recovered));
+        let attached = runtime::call(shard, move || Shard::current().attach_store(store, &recovered, after_crash));
         let attached = attached.map_err(|error| io::Error::other(format!("a shard did not recover: {error}")))?;
         count += attached.map_err(io::Error::other)?;
     }
@@ -201,13 +206,24 @@ fn note_store_event(event: leveret_store::Event) {
     }
 }
 
+/// Whether the broker stopped by itself last time. From now on it has not, until it does again.
+fn take_clean_mark(data_dir: &Path) -> io::Result<bool> {
+    match runtime::fs::remove_file(data_dir.join(CLEAN_NAME)) {
+        Ok(()) => runtime::fs::sync_dir(data_dir).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Everything that was confirmed is on disk anyway; this also saves the next start the reading of the log.
-fn close_store() {
+fn close_store(data_dir: &Path) {
     let store = Shard::current().stored.store();
     for shard in runtime::shards() {
         let _ = runtime::call(shard, || Shard::current().stored.flush());
     }
-    if let Some(Err(error)) = store.map(|store| store.close()) {
+    let closed = store.map(|store| store.close().map_err(io::Error::other));
+    let marked = closed.map(|closed| closed.and_then(|()| runtime::fs::write(data_dir.join(CLEAN_NAME), Vec::new())));
+    if let Some(Err(error)) = marked {
         log::warn!("the store did not close: {error}");
     }
 }
@@ -307,7 +323,7 @@ fn stop(listeners: Vec<Listener>) {
         log::warn!("{killed} clients did not answer connection.close within {SHUTDOWN_TIMEOUT:?} and were cut off");
     }
     Shard::current().wait_until_stored();
-    close_store();
+    close_store(&Shard::current().config.data_dir.clone());
     for shard in runtime::shards() {
         let _ = runtime::call(shard, Shard::uninstall);
     }

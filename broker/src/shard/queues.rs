@@ -177,9 +177,13 @@ impl Queues {
         }
     }
 
-    /// All of a queue's stored messages are back: what expires is looked after.
-    pub(super) fn restored(&self, id: QueueId) {
+    /// All of a queue's stored messages are back: what expires is looked after. After a crash it is in doubt which of them were
+    /// delivered.
+    pub(super) fn restored(&self, id: QueueId, is_in_doubt: bool) {
         if let Some(home) = self.homes.borrow_mut().get_mut(&id) {
+            if is_in_doubt {
+                home.queue.doubt_restored();
+            }
             self.schedule(id, home);
         }
     }

@@ -79,6 +79,12 @@ impl Queue {
         true
     }
 
+    /// The messages that were restored may have been delivered before a crash: they are marked redelivered, as "may have been
+    /// delivered before" is what that flag says. To be called when all are restored.
+    pub fn doubt_restored(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.doubt_all());
+    }
+
     /// Places up to this one were given out before a restart, and are not to be given out again.
     pub fn resume_numbering(&mut self, last: Seq) {
         if let Some(lane) = self.lanes.get_mut(level(last)) {

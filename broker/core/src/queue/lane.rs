@@ -59,6 +59,8 @@ pub(super) struct Lane {
     ready_bytes: u64,
     /// Bytes of all messages' bodies.
     bytes: u64,
+    /// Messages below this number came back from a crash, and may have been delivered before it.
+    in_doubt_below: u64,
 }
 
 impl Default for Lane {
@@ -70,11 +72,22 @@ impl Default for Lane {
             ready: 0,
             ready_bytes: 0,
             bytes: 0,
+            in_doubt_below: 0,
         }
     }
 }
 
 impl Lane {
+    /// Nobody knows which of the messages that are here now were delivered.
+    pub(super) fn doubt_all(&mut self) {
+        self.in_doubt_below = self.entries.next_number();
+    }
+
+    /// Whether the message may have been delivered before a crash.
+    pub(super) fn is_in_doubt(&self, number: u64) -> bool {
+        number < self.in_doubt_below
+    }
+
     /// Appends a ready message.
     pub(super) fn push(&mut self, entry: Entry) -> u64 {
         debug_assert_eq!(entry.state, State::Ready);

@@ -7,7 +7,7 @@ use super::consumers::{ConsumerSpec, Holder, delivery_cost};
 use super::effect::{Delivery, Effect, EndReason};
 use super::lane::Entry;
 use super::settings::QueueKind;
-use super::{Queue, push_settled, seq};
+use super::{Queue, number, push_settled, seq};
 
 /// The answer to a get.
 #[derive(Clone, Debug)]
@@ -137,13 +137,14 @@ impl Queue {
             redelivered: entry.requeues > 0,
             requeues: entry.requeues,
         };
-        let taken = if no_ack {
+        let mut taken = if no_ack {
             let (number, entry) = lane.remove_head()?;
             (delivery(number, &entry), entry.stored)
         } else {
             let (number, entry) = lane.take_head(holder)?;
             (delivery(number, entry), false)
         };
+        taken.0.redelivered |= lane.is_in_doubt(number(taken.0.seq));
         self.counters.redelivered += u64::from(taken.0.redelivered);
         Some(taken)
     }

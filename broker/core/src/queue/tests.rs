@@ -670,6 +670,21 @@ fn restored_messages_keep_their_places() {
 }
 
 #[test]
+fn after_a_crash_restored_messages_count_as_redelivered_and_new_ones_do_not() {
+    let mut bench = Bench::new(&[]);
+    let mut message = Message::builder("x", "k", b"", 0);
+    message.persistent(true);
+    let message = message.build();
+    assert!(bench.queue.restore(Seq(5), message.clone(), None, 0));
+    bench.queue.doubt_restored();
+    let published = bench.queue.publish(message, Time(0), &mut Vec::new());
+    assert_eq!(published, Published::Accepted { seq: Seq(6), stored: true });
+    let mut get =
+        || bench.queue.get(false, Time(0), &mut Vec::new()).expect("nobody has it exclusively").expect("not empty");
+    assert_eq!((get().delivery.redelivered, get().delivery.redelivered), (true, false));
+}
+
+#[test]
 fn policies_change_limits_at_once() {
     let mut bench = Bench::new(&[]);
     bench.publish_all("a b c");

@@ -46,17 +46,24 @@ impl From<leveret_store::Error> for RecoveryError {
 
 impl Shard {
     /// Attaches the store, and fills the queues that live here with what it has for them. Queues that nobody knows (their
-    /// declaration was not on disk) are removed from the store by shard 0. Waits for the disk.
+    /// declaration was not on disk) are removed from the store by shard 0. Waits for the disk. `after_crash`: the broker did not
+    /// stop by itself, so nobody knows which messages were delivered.
     ///
     /// # Errors
     /// The store cannot be read, or a message not understood.
-    pub fn attach_store(self: &Rc<Self>, store: Store, recovered: &Recovered) -> Result<u64, RecoveryError> {
+    pub fn attach_store(
+        self: &Rc<Self>,
+        store: Store,
+        recovered: &Recovered,
+        after_crash: bool,
+    ) -> Result<u64, RecoveryError> {
         self.stored.attach(store.clone());
         let mut count = 0;
         for state in &recovered.queues {
             let queue = QueueId(state.queue.0);
             if self.queues.look(queue, |_| ()).is_some() {
                 count += self.restore_queue(&store, queue, state)?;
+                self.queues.restored(queue, after_crash);
             } else if self.id == OWNER && !self.is_known(queue) {
                 self.stored.delete_queue(queue);
             }
@@ -75,7 +82,6 @@ impl Shard {
             count += self.restore_lane(store, queue, state.queue, lane)?;
             self.queues.resume_numbering(queue, Seq(lane.last.0));
         }
-        self.queues.restored(queue);
         Ok(count)
     }
 
