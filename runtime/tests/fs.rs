@@ -199,6 +199,117 @@ fn more_than_one_copy_at_a_time_takes_several() {
     });
 }
 
+/// A little chance of the test's own, the same on both drivers.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    fn bit(&mut self) -> bool {
+        self.below(2) == 1
+    }
+
+    fn path(&mut self, place: &Place) -> PathBuf {
+        let names = ["x", "y", "a", "a/x", "a/y", "a/b", "a/b/x", "x/y", "a/../y", "none/x"];
+        place.at(names[self.below(names.len() as u64) as usize])
+    }
+}
+
+/// What a call has answered: its value, or the kind of its error.
+fn answer<T: std::fmt::Debug>(result: std::io::Result<T>) -> String {
+    match result {
+        Ok(value) => format!("{value:?}"),
+        Err(error) => format!("{:?}", error.kind()),
+    }
+}
+
+/// One random call on paths.
+fn call_on_paths(place: &Place, chance: &mut Chance) -> String {
+    let (path, other) = (chance.path(place), chance.path(place));
+    let called = match chance.below(11) {
+        0 => answer(fs::write(&path, vec![b'w'; chance.below(100) as usize])),
+        1 => answer(fs::read(&path)),
+        2 => answer(fs::rename(&path, &other)),
+        3 => answer(fs::remove_file(&path)),
+        4 => answer(fs::create_dir(&path)),
+        5 => answer(fs::create_dir_all(&path)),
+        6 => answer(fs::remove_dir(&path)),
+        7 => answer(fs::exists(&path)),
+        8 => answer(fs::copy(&path, &other)),
+        9 => answer(fs::metadata(&path).map(|found| (found.file_type(), found.is_file().then(|| found.len())))),
+        _ => answer(fs::read_dir(&path).map(|found| {
+            let entry = |entry: &fs::DirEntry| (entry.file_name().to_owned(), entry.file_type());
+            found.iter().map(entry).collect::<Vec<_>>()
+        })),
+    };
+    format!(
+        "{} {} {called}",
+        path.strip_prefix(&place.0).unwrap().display(),
+        other.strip_prefix(&place.0).unwrap().display()
+    )
+}
+
+/// Random calls on a file that was opened in a random way.
+fn calls_on_a_file(place: &Place, chance: &mut Chance, answers: &mut Vec<String>) {
+    let mut options = OpenOptions::new();
+    options.read(chance.bit()).write(chance.bit()).append(chance.below(4) == 0).create(chance.bit());
+    options.truncate(chance.below(4) == 0).create_new(chance.below(4) == 0);
+    let path = chance.path(place);
+    let opened = options.open(&path);
+    answers
+        .push(format!("open {options:?} {}", answer(opened.as_ref().map(|_| ()).map_err(|error| error.kind().into()))));
+    let Ok(mut file) = opened else { return };
+    if file.metadata().unwrap().is_dir() {
+        return; // what can be done to an open directory differs between file systems
+    }
+    for _ in 0..chance.below(8) {
+        let (size, offset) = (chance.below(50) as usize, chance.below(200));
+        let mut bytes = vec![b'0' + (offset % 10) as u8; size];
+        answers.push(match chance.below(10) {
+            0 => answer(file.write_at(&bytes, offset)),
+            1 => answer(file.read_at(&mut bytes, offset).map(|count| bytes[..count].to_vec())),
+            2 => answer(file.write(&bytes)),
+            3 => answer(file.read(&mut bytes).map(|count| bytes[..count].to_vec())),
+            4 => answer(file.seek(SeekFrom::Start(offset))),
+            5 => answer(file.seek(SeekFrom::End(offset as i64 - 100))),
+            6 => answer(file.seek(SeekFrom::Current(offset as i64 - 100))),
+            7 => answer(file.set_len(offset)),
+            8 => answer(file.write_zeros_at(size as u64, offset)),
+            _ => answer(file.allocate(offset, size as u64)),
+        });
+    }
+    answers.push(answer(file.metadata().map(|found| found.len())));
+}
+
+#[test]
+fn random_calls_are_answered_alike_on_both_drivers() {
+    fn answers(place: &Place, seed: u64) -> Vec<String> {
+        let (mut chance, mut answers) = (Chance(seed), Vec::new());
+        for _ in 0..60 {
+            match chance.bit() {
+                true => answers.push(call_on_paths(place, &mut chance)),
+                false => calls_on_a_file(place, &mut chance, &mut answers),
+            }
+        }
+        answers
+    }
+    for seed in 0..40 {
+        let name = format!("alike-{seed}");
+        let simulated = {
+            let name = name.clone();
+            Runtime::builder().simulated(seed).build().unwrap().run(move || answers(&Place::new(&name), seed)).unwrap()
+        };
+        let real = run(move || answers(&Place::new(&name), seed)).unwrap();
+        for (number, (simulated, real)) in simulated.iter().zip(&real).enumerate() {
+            assert_eq!(simulated, real, "seed {seed}, answer {number}");
+        }
+        assert_eq!(simulated.len(), real.len());
+    }
+}
+
 #[test]
 fn others_run_while_a_file_is_waited_for_and_a_kill_leaves_it_usable() {
     run(|| {

@@ -4,7 +4,7 @@
 //! A call that was under way when its machine crashed never returns, as little as one for a file that was opened before:
 //! the caller waits until it is killed. (A lane stands for a thread, which cannot be killed: it gets an error then.) Off the shards (an object that outlives its simulation) calls are immediate.
 
-use std::io::{self, SeekFrom};
+use std::io::{self, Read, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -179,10 +179,16 @@ impl Machine {
     }
 
     pub(super) fn copy(&self, from: &Path, to: &Path) -> io::Result<u64> {
-        let bytes = super::read(from)?;
-        let mode = self.metadata(from)?.mode;
-        super::write(to, bytes.as_slice())?;
-        self.set_mode(to, mode)?;
+        let found = self.metadata(from)?;
+        if !found.is_file() {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"); // std's answer
+            return Err(explain("copy", from, &error));
+        }
+        let (mut source, target) = (File::open(from)?, File::create(to)?); // empties the source if it is the same file
+        let mut bytes = Vec::new();
+        source.read_to_end(&mut bytes)?;
+        target.write_all_at(&bytes, 0)?;
+        self.set_mode(to, found.mode)?;
         Ok(bytes.len() as u64)
     }
 
@@ -205,14 +211,19 @@ impl Machine {
     }
 
     pub(super) fn create_dir_all(&self, path: &Path, mode: u32) -> io::Result<()> {
-        let missing =
-            |path: &&Path| !matches!(self.disk.state(|state| state.metadata_at(path)), Ok(found) if found.is_dir());
-        let above: Vec<&Path> =
-            path.ancestors().filter(|path| !path.as_os_str().is_empty()).take_while(missing).collect();
-        above.into_iter().rev().try_for_each(|path| match self.create_dir(path, mode) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !missing(&path) => Ok(()), // by somebody else
-            made => made,
-        })
+        let found = |path: &Path| self.disk.state(|state| state.metadata_at(path)).ok();
+        let above = path.ancestors().filter(|path| !path.as_os_str().is_empty());
+        let missing: Vec<&Path> = above.take_while(|path| found(path).is_none()).collect();
+        for dir in missing.into_iter().rev() {
+            match self.create_dir(dir, mode) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {} // by somebody else meanwhile
+                made => made?,
+            }
+        }
+        match found(path) {
+            Some(found) if found.is_dir() => Ok(()),
+            _ => Err(explain("make the directory", path, &io::Error::from_raw_os_error(libc::EEXIST))),
+        }
     }
 
     pub(super) fn remove_dir(&self, path: &Path) -> io::Result<()> {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::{self, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use super::content::{Content, PAGE_SIZE};
@@ -160,14 +160,18 @@ impl State {
 
     /// The directory and the name that a path leads to, which need not be there.
     fn parent(&self, path: &Path) -> io::Result<Entry> {
-        let mut names = names(path);
-        let Some(name) = names.pop() else { return Err(errno(libc::EEXIST)) };
+        let mut components = path.components();
+        let name = match components.next_back() {
+            Some(Component::Normal(name)) => name,
+            Some(Component::ParentDir) => return self.node_at(path).and(Err(errno(libc::ENOTEMPTY))),
+            _ => return Err(errno(libc::EEXIST)),
+        };
         if name.len() > NAME_SIZE_MAX {
             return Err(errno(libc::ENAMETOOLONG));
         }
-        let dir = names.iter().try_fold(ROOT, |dir, name| self.step(dir, name))?;
+        let dir = self.node_at(components.as_path())?;
         match self.names.current().is_dir(dir) {
-            true => Ok((dir, name)),
+            true => Ok((dir, name.to_owned())),
             false => Err(errno(libc::ENOTDIR)),
         }
     }
@@ -180,7 +184,17 @@ impl State {
     }
 
     fn node_at(&self, path: &Path) -> io::Result<NodeId> {
-        names(path).iter().try_fold(ROOT, |dir, name| self.step(dir, name))
+        let mut way = vec![ROOT];
+        for component in path.components() {
+            let here = way.last().copied().unwrap_or(ROOT);
+            match component {
+                Component::Normal(name) => way.push(self.step(here, name)?),
+                Component::ParentDir if !self.names.current().is_dir(here) => return Err(errno(libc::ENOTDIR)),
+                Component::ParentDir => drop(way.pop()),
+                Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+            }
+        }
+        Ok(way.last().copied().unwrap_or(ROOT))
     }
 
     fn dir_at(&self, path: &Path) -> io::Result<NodeId> {
@@ -222,10 +236,10 @@ impl State {
     }
 
     pub(crate) fn create_dir(&mut self, path: &Path, mode: u32) -> io::Result<()> {
-        let at = self.parent(path)?;
-        if self.names.current().find(at.0, &at.1).is_some() {
+        if self.node_at(path).is_ok() {
             return Err(errno(libc::EEXIST));
         }
+        let at = self.parent(path)?;
         let node = self.add_node(mode, None);
         self.names.change(Change::Link { at, node, is_dir: true });
         Ok(())
@@ -253,14 +267,17 @@ impl State {
     }
 
     pub(crate) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let node = self.node_at(from)?;
         let (source, target) = (self.parent(from)?, self.parent(to)?);
+        let node = self.node_at(from)?;
         let replaced = self.names.current().find(target.0, &target.1);
         if replaced == Some(node) {
             return Ok(());
         }
         if names(to).starts_with(&names(from)) {
             return Err(errno(libc::EINVAL)); // a directory into itself
+        }
+        if names(from).starts_with(&names(to)) {
+            return Err(errno(libc::ENOTEMPTY)); // onto a directory that it is in
         }
         self.may_replace(node, replaced)?;
         self.names.change(Change::Rename { from: source, to: target });
@@ -298,7 +315,8 @@ impl State {
     pub(crate) fn open(&mut self, path: &Path, access: Access) -> io::Result<HandleId> {
         let may_write = access.write || access.append;
         let makes = access.truncate || access.create || access.create_new;
-        if !may_write && (makes || !access.read) {
+        let contradicts = access.append && access.truncate && !access.create_new;
+        if contradicts || !may_write && (makes || !access.read) {
             return Err(errno(libc::EINVAL));
         }
         if self.handles.len() >= self.open_files_max {
@@ -392,10 +410,7 @@ impl State {
 
     /// Writes as much as there is room for.
     pub(crate) fn write_at(&mut self, handle: HandleId, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        let offset = match self.opened(handle)?.access.append {
-            true => self.data(handle)?.content().len(), // as Linux does it, whatever the offset
-            false => offset,
-        };
+        let offset = self.written_at(handle, offset)?;
         let count = self.room_for(handle, offset, bytes.len() as u64)? as usize;
         self.edit(handle, |data| data.write(offset, &bytes[..count]))?;
         Ok(count)
@@ -407,17 +422,34 @@ impl State {
             open => open.position,
         };
         let count = self.write_at(handle, bytes, offset)?;
-        *self.position_of(handle)? = offset + count as u64;
+        if count > 0 {
+            *self.position_of(handle)? = offset + count as u64;
+        }
         Ok(count)
     }
 
+    /// Where a write to this offset goes: to the end of a file that was opened for appending, as Linux does it.
+    fn written_at(&self, handle: HandleId, offset: u64) -> io::Result<u64> {
+        match self.opened(handle)?.access.append {
+            true => Ok(self.data(handle)?.content().len()),
+            false => Ok(offset),
+        }
+    }
+
     pub(crate) fn write_zeros(&mut self, handle: HandleId, size: u64, offset: u64) -> io::Result<()> {
+        if size == 0 {
+            return Ok(()); // nobody is asked
+        }
+        let offset = self.written_at(handle, offset)?;
         let count = self.room_for(handle, offset, size)?;
         self.edit(handle, |data| data.write_zeros(offset, count))?;
         if count < size { Err(errno(libc::ENOSPC)) } else { Ok(()) }
     }
 
     pub(crate) fn allocate(&mut self, handle: HandleId, offset: u64, size: u64) -> io::Result<()> {
+        if size == 0 {
+            return Ok(()); // nobody is asked
+        }
         match self.room_for(handle, offset, size)? == size {
             true => self.edit(handle, |data| data.allocate(offset, size)),
             false => Err(errno(libc::ENOSPC)),
@@ -436,8 +468,9 @@ impl State {
     }
 
     pub(crate) fn set_len(&mut self, handle: HandleId, len: u64) -> io::Result<()> {
-        if len > i64::MAX as u64 {
-            return Err(errno(libc::EINVAL));
+        let access = self.opened(handle)?.access;
+        if len > i64::MAX as u64 || !(access.write || access.append) {
+            return Err(errno(libc::EINVAL)); // not EBADF, as for all others
         }
         self.edit(handle, |data| data.set_len(len))
     }
