@@ -63,7 +63,7 @@ fn run(config: &Arc<Config>) -> io::Result<()> {
     let requests = Signals::new([Signal::Quit, Signal::Hangup])?;
     let _lock = lock_data_dir(&config.data_dir)?;
     let is_new = start_broker(config)?;
-    Http::load_definitions(config)?;
+    Shard::current().store_together(|| Http::load_definitions(config))?;
     if is_new && Shard::current().access().users().len() == 0 {
         first_start::begin(&config.first_start).map_err(io::Error::other)?;
     }

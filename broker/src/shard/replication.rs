@@ -75,6 +75,8 @@ struct Disk {
     noted: Cell<u64>,
     /// How many of them are on disk.
     stored: Cell<u64>,
+    /// Answers do not wait for the disk, since whoever asks waits for all of it at the end.
+    together: Cell<bool>,
     work: Event,
     idle: Event,
 }
@@ -137,12 +139,23 @@ impl Shard {
         }
     }
 
+    /// Runs `f`, whose changes do not wait for the disk one by one, and then waits for all of them: for definitions at start, when
+    /// nobody else asks for anything.
+    pub fn store_together<T>(&self, f: impl FnOnce() -> T) -> T {
+        let disk = &self.owner.disk;
+        disk.together.set(true);
+        let value = f();
+        disk.together.set(false);
+        self.wait_until_stored();
+        value
+    }
+
     /// Applies changes here and sends them to all. The answer goes out when all have applied the last one, also if that is
     /// somebody else's: who declares what another is declaring must not be told that it is there before it is. The same holds
     /// for the disk, if the answer `is_durable`.
     pub(super) fn publish_changes(self: &Rc<Self>, changes: Vec<Change>, answer: Option<Answer>, is_durable: bool) {
         let ops: Vec<Op> = changes.iter().flat_map(|change| self.apply(change)).collect();
-        let is_durable = is_durable || !ops.is_empty();
+        let is_durable = (is_durable || !ops.is_empty()) && !self.owner.disk.together.get();
         self.owner.disk.note(ops);
         let others = self.count() - 1;
         if others > 0 && !changes.is_empty() {
