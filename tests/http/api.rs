@@ -79,7 +79,7 @@ fn messages_are_published_looked_at_and_got() {
         POST /api/exchanges/%2F/amq.default/publish {"properties":{},"routing_key":"$q","payload":"!","payload_encoding":"base64"} => 400 not base64
         POST /api/exchanges/%2F/amq.default/publish {"properties":{"expiration":"x"},"routing_key":"$q","payload":"","payload_encoding":"string"} => 400 406 PRECONDITION_FAILED - invalid expiration
         POST /api/queues/%2F/$q/peek {"count":5} => 200 "redelivered":false
-        GET /api/doctor/%2F/$q => 200 1 message wait and nobody consumes from the queue.
+        GET /api/doctor/%2F/$q => 200 1 message waits and nobody consumes from the queue.
         POST /api/queues/%2F/$q/get {"count":1,"ackmode":"ack_requeue_true"} => 200 "payload":"one"
         POST /api/queues/%2F/$q/get {"count":1,"ackmode":"ack_requeue_false"} => 200 "redelivered":true
         POST /api/queues/%2F/$q/get {"count":1,"ackmode":"ack_requeue_false"} => 200 []

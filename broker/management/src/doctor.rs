@@ -99,7 +99,8 @@ fn alarms(it: &Patient, findings: &mut Vec<Finding>) {
 fn consumers(it: &Patient, findings: &mut Vec<Finding>) {
     if it.consumers.is_empty() {
         if it.ready > 0 {
-            let sentence = format!("{} wait and nobody consumes from the queue.", plural(it.ready, "message"));
+            let wait = if it.ready == 1 { "waits" } else { "wait" };
+            let sentence = format!("{} {wait} and nobody consumes from the queue.", plural(it.ready, "message"));
             say(findings, "no-consumers", sentence, ctl(it, "list_consumers"));
         }
         if it.unsettled > 0 {

@@ -53,6 +53,7 @@ function login(message) {
 
 /** Whether the user is in the middle of something that drawing again would destroy. */
 function isBusy() {
+  if (main().querySelector("details[open]")) return true;
   const at = document.activeElement;
   if (at && main().contains(at) && ["INPUT", "TEXTAREA", "SELECT"].includes(at.tagName)) return true;
   return [...main().querySelectorAll("input, textarea")].some((input) => input.dataset.keep === undefined && input.type !== "checkbox" && input.value !== input.defaultValue && input.value !== "");
