@@ -23,7 +23,7 @@ use crate::coroutine::inspect::Inspection;
 use crate::coroutine::join::panic_message;
 use crate::coroutine::park;
 use crate::coroutine::run_queue::RunQueue;
-use crate::coroutine::stack::{PooledStack, StackPool};
+use crate::coroutine::stack::{PooledStack, StackPool, WARM_TIME};
 use crate::coroutine::task::{State, Task, Wait};
 use crate::coroutine::{current, yield_now};
 use crate::diagnostics::CoroutineInfo;
@@ -69,6 +69,8 @@ enum Timer {
     Wait { task: Rc<Task>, ticket: u64 },
     /// Looks whether a wait for a descriptor has lasted too long.
     Side(Side),
+    /// Has stacks that nobody wants give their pages back.
+    Cool,
 }
 
 type Hook = Box<dyn FnMut()>;
@@ -87,8 +89,10 @@ pub(crate) struct Shard {
     tasks: RefCell<Slab<Rc<Task>>>,
     run_queue: RunQueue,
     timers: RefCell<Wheel<Timer>>,
-    /// Those of descriptors: they end no wait that is not also counted by `external_waits`.
-    side_timers: Cell<usize>,
+    /// Those of the shard's own: they end no wait that is not also counted by `external_waits`.
+    own_timers: Cell<usize>,
+    /// Whether a look at the free stacks is due.
+    cooling: Cell<bool>,
     hooks: RefCell<Vec<Hook>>,
     new_hooks: RefCell<Vec<Hook>>,
     mail: RefCell<Vec<Mail>>,
@@ -137,6 +141,12 @@ impl Stacks {
         }
     }
 
+    /// As [`StackPool::cool`], for all.
+    fn cool(&self) -> bool {
+        let others = self.others.borrow();
+        others.values().fold(self.default.cool(), |more, pool| pool.cool() || more)
+    }
+
     pub(crate) fn in_use(&self) -> usize {
         self.default.in_use() + self.others.borrow().values().map(|pool| pool.in_use()).sum::<usize>()
     }
@@ -169,7 +179,8 @@ impl Shard {
             tasks: RefCell::new(Slab::new()),
             run_queue: RunQueue::default(),
             timers: RefCell::new(Wheel::new()),
-            side_timers: Cell::new(0),
+            own_timers: Cell::new(0),
+            cooling: Cell::new(false),
             hooks: RefCell::new(Vec::new()),
             new_hooks: RefCell::new(Vec::new()),
             mail: RefCell::new(Vec::new()),
@@ -335,7 +346,7 @@ impl Shard {
     /// Whether nothing of this shard can ever run again: no timer, no descriptor, signal or other thread is waited for.
     fn is_deadlocked(&self) -> bool {
         self.external_waits.get() == 0
-            && self.timers.borrow().len() == self.side_timers.get()
+            && self.timers.borrow().len() == self.own_timers.get()
             && !self.shared.is_reachable_from_outside()
             && !self.inbox.has_mail() // after it: a thread may post and then drop the last handle
     }
@@ -572,16 +583,36 @@ impl Shard {
     }
 
     pub(crate) fn set_side_timer(&self, at: u64, side: Side) -> TimerKey {
-        self.side_timers.set(self.side_timers.get() + 1);
-        self.timers.borrow_mut().insert(at, Timer::Side(side))
+        self.set_own_timer(at, Timer::Side(side))
+    }
+
+    fn set_own_timer(&self, at: u64, timer: Timer) -> TimerKey {
+        self.own_timers.set(self.own_timers.get() + 1);
+        self.timers.borrow_mut().insert(at, timer)
     }
 
     pub(crate) fn cancel_side_timer(&self, key: TimerKey) {
-        self.side_timers.set(self.side_timers.get() - 1);
+        self.own_timers.set(self.own_timers.get() - 1);
         self.cancel_timer(key);
     }
 
-    /// How many deadlines are waited for.
+    /// Looks at the free stacks after a while. False on a simulated shard, whose time stands still while nothing happens.
+    pub(crate) fn cool_later(&self) -> bool {
+        if !self.cooling.get() && !self.driver.is_simulated() {
+            self.cooling.set(true);
+            self.set_own_timer(self.nanos(self.driver.now() + WARM_TIME), Timer::Cool);
+        }
+        self.cooling.get()
+    }
+
+    fn cool(&self) {
+        self.cooling.set(false);
+        if self.stacks.cool() {
+            self.cool_later();
+        }
+    }
+
+    /// How many timers are set: deadlines that are waited for, and the shard's own.
     pub(crate) fn timers(&self) -> usize {
         self.timers.borrow().len()
     }
@@ -594,15 +625,22 @@ impl Shard {
         let mut timers = self.timers.borrow_mut();
         if timers.len() > 0 {
             let elapsed = self.turn_time.get().saturating_duration_since(self.started);
-            let mut sides = Vec::new();
+            let mut own = Vec::new();
             timers.advance(elapsed.as_millis() as u64, |timer| match timer {
                 Timer::Wait { task, ticket } => park::time_out(task, ticket),
-                Timer::Side(side) => sides.push(side),
+                timer => own.push(timer),
             });
             drop(timers);
-            self.side_timers.set(self.side_timers.get() - sides.len());
-            let now = self.nanos(self.turn_time.get());
-            sides.into_iter().for_each(|side| self.sources.on_timer(self, side, now));
+            self.own_timers.set(self.own_timers.get() - own.len());
+            own.into_iter().for_each(|timer| self.obey_timer(timer));
+        }
+    }
+
+    fn obey_timer(&self, timer: Timer) {
+        match timer {
+            Timer::Wait { task, ticket } => park::time_out(task, ticket),
+            Timer::Side(side) => self.sources.on_timer(self, side, self.nanos(self.turn_time.get())),
+            Timer::Cool => self.cool(),
         }
     }
 

@@ -5,23 +5,29 @@
 //! ```
 //!
 //! A slot goes back to the pool only after its function returned or was unwound (corosensei's `Coroutine` gives its
-//! stack up at no other time). The free list is last-in first-out so that warm pages are used again; beyond
-//! [`WARM_STACKS_MAX`] free stacks the pages of a returned one are given back to the kernel.
+//! stack up at no other time). The free list is last-in first-out so that warm pages are used again. Beyond
+//! [`WARM_STACKS_MAX`] free stacks, those that nobody has wanted for [`WARM_TIME`] give their pages back to the kernel:
+//! many at once, since neighbours go with one call, and none that a wave of coroutines is about to use again.
 
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use corosensei::stack::{Stack, StackPointer};
 
+use super::current;
 use crate::sys::memory::{PAGE, Reservation, lowest_resident};
 use crate::sys::overflow;
 
 /// Bytes of guard below every stack. Rust probes each page it skips, C code may not: sixteen pages catch that too.
 const GUARD: usize = 16 * PAGE;
 
-/// Free stacks that keep their pages.
+/// Free stacks that keep their pages however long nobody wants them.
 const WARM_STACKS_MAX: usize = 1024;
+
+/// How long the others keep theirs, at least; at most twice as long.
+pub(crate) const WARM_TIME: Duration = Duration::from_secs(5);
 
 /// Slots of the first reservation of a pool; each further one doubles, up to [`ARENA_SLOTS_MAX`].
 const ARENA_SLOTS_MIN: usize = 64;
@@ -43,6 +49,10 @@ struct Inner {
     /// Slots of the newest arena that were never used.
     fresh: std::ops::Range<usize>,
     free: Vec<Slot>,
+    /// How many at the front of `free` have no pages.
+    cold: usize,
+    /// The fewest that were free since the last [`StackPool::cool`]: as many at the front were not wanted in all that time.
+    fewest: usize,
     in_use: usize,
 }
 
@@ -74,7 +84,7 @@ impl StackPool {
     /// A pool of stacks of `stack_size` usable bytes, [rounded](StackPool::rounded).
     pub(crate) fn new(stack_size: usize) -> Rc<StackPool> {
         let stack_size = StackPool::rounded(stack_size);
-        let inner = Inner { arenas: Vec::new(), fresh: 0..0, free: Vec::new(), in_use: 0 };
+        let inner = Inner { arenas: Vec::new(), fresh: 0..0, free: Vec::new(), cold: 0, fewest: 0, in_use: 0 };
         Rc::new(StackPool { inner: RefCell::new(inner), stack_size })
     }
 
@@ -113,7 +123,7 @@ impl StackPool {
     /// Takes a stack. Fails when the kernel gives no more address space or guards.
     pub(crate) fn take(self: &Rc<Self>) -> io::Result<PooledStack> {
         let mut inner = self.inner.borrow_mut();
-        let slot = match inner.free.pop() {
+        let slot = match inner.reuse() {
             Some(slot) => slot,
             None => inner.fresh_slot(self.slot_size())?,
         };
@@ -126,19 +136,52 @@ impl StackPool {
         GUARD + self.stack_size
     }
 
-    fn put(&self, slot: Slot) {
+    /// Says whether more than a few free stacks have pages.
+    fn put(&self, slot: Slot) -> bool {
         let mut inner = self.inner.borrow_mut();
         inner.in_use -= 1;
-        if inner.free.len() >= WARM_STACKS_MAX {
-            let offset = slot.index as usize * self.slot_size() + GUARD;
-            // SAFETY: the slot was returned, so its coroutine is over and nothing lives on the stack.
-            unsafe { inner.arenas[slot.arena as usize].discard(offset, self.stack_size) };
-        }
         inner.free.push(slot);
+        inner.is_warm()
+    }
+
+    /// Has the stacks that nobody has wanted since the last call give their pages back, all but a few. Says whether there
+    /// may be more to do later.
+    pub(crate) fn cool(&self) -> bool {
+        let (inner, slot_size) = (&mut *self.inner.borrow_mut(), self.slot_size());
+        let idle = inner.cold..inner.fewest.saturating_sub(WARM_STACKS_MAX).max(inner.cold);
+        inner.cold = idle.end;
+        inner.fewest = inner.free.len();
+        let idle = &mut inner.free[idle];
+        idle.sort_unstable_by_key(|slot| slot.low);
+        for run in idle.chunk_by(|slot, next| slot.arena == next.arena && slot.index + 1 == next.index) {
+            let Some(first) = run.first() else { continue };
+            let (offset, len) = (first.index as usize * slot_size, run.len() * slot_size);
+            // SAFETY: the slots were returned, so their coroutines are over and nothing lives on the stacks; guards stay.
+            unsafe { inner.arenas[first.arena as usize].discard(offset + GUARD, len - GUARD) };
+        }
+        inner.is_warm()
+    }
+
+    /// As [`StackPool::cool`], whether they were wanted or not.
+    fn cool_now(&self) {
+        let free = self.inner.borrow().free.len();
+        self.inner.borrow_mut().fewest = free;
+        self.cool();
     }
 }
 
 impl Inner {
+    fn reuse(&mut self) -> Option<Slot> {
+        let slot = self.free.pop()?;
+        self.cold = self.cold.min(self.free.len());
+        self.fewest = self.fewest.min(self.free.len());
+        Some(slot)
+    }
+
+    fn is_warm(&self) -> bool {
+        self.free.len() > self.cold + WARM_STACKS_MAX
+    }
+
     fn fresh_slot(&mut self, slot_size: usize) -> io::Result<Slot> {
         if self.fresh.is_empty() {
             self.grow(slot_size)?;
@@ -175,7 +218,10 @@ impl Drop for Inner {
 impl Drop for PooledStack {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            self.pool.put(slot);
+            let warm = self.pool.put(slot);
+            if warm && !current::try_with(|shard| shard.cool_later()).unwrap_or(false) {
+                self.pool.cool_now();
+            }
         }
     }
 }
@@ -227,6 +273,33 @@ mod tests {
         });
         assert_eq!(pool.most(), 2);
         assert!((3 * PAGE..32 * PAGE).contains(&pool.deepest()), "{}", pool.deepest());
+    }
+
+    #[test]
+    fn stacks_keep_their_pages_until_nobody_has_wanted_them_for_long() {
+        const SPARE: usize = 8;
+        let pool = StackPool::new(STACK_SIZE_MIN);
+        let take = |count| (0..count).map(|_| pool.take().expect("a stack")).collect::<Vec<_>>();
+        let give_back = |stacks: Vec<PooledStack>| {
+            for mut stack in stacks {
+                pool.put(stack.slot.take().expect("it is on loan")); // as if there were a shard that cools it later
+            }
+        };
+        let stacks = take(WARM_STACKS_MAX + SPARE);
+        for stack in &stacks {
+            // SAFETY: the byte lies on a stack that is on loan to us.
+            unsafe { ((stack.base - 1) as *mut u8).write(1) };
+        }
+        let tops: Vec<_> = stacks.iter().map(|stack| stack.base - PAGE..stack.base).collect();
+        let warm = || tops.iter().filter(|top| lowest_resident((*top).clone()) < top.end).count();
+        give_back(stacks);
+        let check = |more, expected| assert_eq!((pool.cool(), warm()), (more, WARM_STACKS_MAX + expected));
+        check(true, SPARE); // they were on loan a moment ago
+        give_back(take(SPARE / 2)); // as many were wanted, the others not
+        check(true, SPARE / 2);
+        check(false, 0);
+        drop(take(SPARE)); // no shard: at once
+        check(false, 0);
     }
 
     #[test]
