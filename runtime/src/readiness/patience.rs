@@ -164,7 +164,7 @@ mod tests {
             let start = time::now();
             let _writer = spawn(move || {
                 for &at in bytes_at {
-                    crate::time::sleep_until(start + MS * at);
+                    time::sleep_until(start + MS * at);
                     theirs.write_all(b"x").unwrap();
                 }
                 sleep(Duration::from_secs(86_400)); // silent, and not gone
