@@ -87,7 +87,7 @@ impl ProtocolError {
     pub fn undecodable(error: DecodeError, class_id: u16, method_id: u16, fields: &[u8]) -> Self {
         let plain = match error {
             DecodeError::UnknownMethod { .. } => Self::new(ReplyCode::CommandInvalid, error),
-            DecodeError::Utf8 => Self::new(ReplyCode::FrameError, error),
+            DecodeError::Utf8 => return Self::new(ReplyCode::FrameError, error), // blamed on nobody, as by RabbitMQ
             _ => Self::new(ReplyCode::FrameError, format_args!("cannot decode {}", Octets::plain(fields))),
         };
         plain.blame_ids(class_id, method_id)

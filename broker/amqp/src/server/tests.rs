@@ -297,7 +297,7 @@ fn methods_that_are_not_understood() {
     check(&[frame(1, 1, &[0, 60, 0, 80, 0, 5])], "501 FRAME_ERROR - cannot decode <<0,5>> 60.80");
     check(&[frame(1, 1, &[0, 60, 0, 40, 0, 0, 9])], "501 FRAME_ERROR - cannot decode <<0,0,9>> 60.40");
     check(&[frame(1, 1, &[0, 60, 0, 40, 0, 0, 1, 0xFF, 0, 0])], {
-        "501 FRAME_ERROR - Malformed UTF-8 in shortstr 60.40"
+        "501 FRAME_ERROR - Malformed UTF-8 in shortstr 0.0"
     });
     check(&[method(1, &queue::PurgeOk { message_count: 1 })], "503 COMMAND_INVALID - unimplemented method 50.31");
     check(&[method(1, &basic::Deliver::default())], "503 COMMAND_INVALID - unimplemented method 60.60");
