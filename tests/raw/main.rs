@@ -14,6 +14,7 @@
 //! | `content` | bodies of every size, properties, interleaving, pipelining |
 //! | `exchanges`, `queues` | declaring and deleting them, and every refusal |
 //! | `exchange_types` | what RabbitMQ's plugins add |
+//! | `hostile` | clients that mean harm |
 //! | `lifecycles` | exclusive and auto-delete, notified consumers |
 //! | `overdue` | deliveries that are not acknowledged in time |
 //! | `routing` | which queue gets what, as far as the clients do not show it already |
@@ -22,17 +23,19 @@
 //! | `publishing` | checks on publish, returns, confirms |
 //! | `transactions` | commit and rollback |
 //! | `spread` | what must not depend on which shard something lives on |
+//! | `streams` | queues whose messages stay |
 //! | `process` | our program itself: stopping, and surviving whatever is said to it |
 //! | `queue_arguments` | expiry, limits, dead letters, priorities |
 
-mod alarms;
 mod access;
+mod alarms;
 mod channels;
 mod consuming;
 mod content;
 mod exchange_types;
 mod exchanges;
 mod handshake;
+mod hostile;
 mod lifecycles;
 mod overdue;
 mod process;
@@ -42,6 +45,7 @@ mod queues;
 mod routing;
 mod settling;
 mod spread;
+mod streams;
 mod transactions;
 
 /// Tests from transcripts: a name and the lines; for each shard count one test of that name.

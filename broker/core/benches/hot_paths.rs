@@ -71,6 +71,7 @@ fn spec(id: u64) -> ConsumerSpec {
         prefetch: 0,
         priority: 0,
         window_bytes: 1 << 40,
+        stream: None,
     }
 }
 

@@ -82,6 +82,8 @@ pub enum Reason {
     UnacceptableType(&'static str),
     /// `routing_key_but_no_dlx_defined`
     RoutingKeyButNoDlx,
+    /// `invalid_max_age`
+    InvalidMaxAge,
     /// `invalid_overflow`
     InvalidOverflow,
     /// `invalid_dlx_strategy`
@@ -224,6 +226,20 @@ pub enum Error {
     /// queues with single active consumer`
     GetUnsupported(Resource),
 
+    // Streams.
+    /// `consumer prefetch count is not set for stream queue '<q>' in vhost '<v>'`
+    StreamPrefetch(Resource),
+    /// `automatic acknowledgement not supported by stream queue '<q>' in vhost '<v>'` (hard)
+    StreamNoAck(Resource),
+    /// `basic.get not supported by stream queues queue '<q>' in vhost '<v>'` (hard)
+    StreamGet(Resource),
+    /// `queue.purge not supported by stream queues queue '<q>' in vhost '<v>'` (hard)
+    StreamPurge(Resource),
+    /// `Exceeded max value for x-stream-max-segment-size-bytes`
+    StreamSegmentSize,
+    /// `Invalid value for  x-stream-filter-size-bytes`
+    StreamFilterSize,
+
     // Both.
     /// `inequivalent arg '<argument>' for <subject>: received <received> but current is <current>`; boxed because it is
     /// large
@@ -296,6 +312,7 @@ impl Error {
                 Some(it)
             }
             Self::InUse(it) => Some(it),
+            Self::StreamPrefetch(it) | Self::StreamNoAck(it) | Self::StreamGet(it) | Self::StreamPurge(it) => Some(it),
             Self::InvalidAlternateExchange { exchange, .. } | Self::ExchangeLimit { exchange, .. } => Some(exchange),
             Self::InvalidArgument { queue, .. } | Self::ArgumentOfOtherType { queue, .. } => Some(queue),
             Self::InvalidProperty { queue, .. }
@@ -308,7 +325,7 @@ impl Error {
             Self::NoVhost | Self::NamePrefixTooLong(_) | Self::ServerNamedUnsupported(_) => None,
             Self::UnknownExchangeType(_) | Self::DefaultExchange | Self::UnknownDeliveryTag(_) => None,
             Self::InvalidMatchValue(_) | Self::InvalidMatchType { .. } | Self::OfType(_) => None,
-            Self::TransactionTooLarge => None,
+            Self::TransactionTooLarge | Self::StreamSegmentSize | Self::StreamFilterSize => None,
         }
     }
 
@@ -335,6 +352,12 @@ impl Error {
             Self::DeleteFlagUnsupported { .. } => "conditional delete not supported by the queue type",
             Self::ExclusiveUse(_) => "in exclusive use",
             Self::GetUnsupported(_) => "get not supported with single active consumer",
+            Self::StreamPrefetch(_) => "streams need a prefetch",
+            Self::StreamNoAck(_) => "streams need acknowledgements",
+            Self::StreamGet(_) => "get not supported by streams",
+            Self::StreamPurge(_) => "purge not supported by streams",
+            Self::StreamSegmentSize => "segment size of a stream too large",
+            Self::StreamFilterSize => "filter size of a stream out of range",
             Self::Inequivalent(_) => "declared before with other properties",
             Self::InUse(_) => "in use",
             Self::InvalidMatchValue(_) => "invalid x-match value",

@@ -17,6 +17,7 @@
 //!   the matching.
 //! - [`queue`]: one queue's messages and consumers. Calls append [`Effect`](queue::Effect)s; the shell carries them
 //!   out.
+//! - [`stream`]: queues whose messages stay.
 //! - [`ledger`]: a channel's unsettled deliveries. [`confirms`]: a channel's unconfirmed publishes.
 //! - [`transaction`]: what a channel holds back until tx.commit. [`death`]: what dead-lettering writes down.
 //!   [`access`]: who may do what, and by which policies and limits.
@@ -38,6 +39,7 @@ pub mod ledger;
 pub mod message;
 pub mod queue;
 mod slots;
+pub mod stream;
 #[cfg(test)]
 mod testing;
 pub mod topology;

@@ -48,6 +48,7 @@ struct Extra {
     headers: Option<Arguments>,
     deaths: Option<DeathHistory>,
     body_of: Option<Arc<Message>>,
+    filter_value: Option<Box<[u8]>>,
 }
 
 impl Message {
@@ -128,6 +129,11 @@ impl Message {
         self.extra.as_deref()?.headers.as_ref()
     }
 
+    /// The header x-stream-filter-value, by which consumers of a stream choose.
+    pub fn filter_value(&self) -> Option<&[u8]> {
+        self.extra.as_deref()?.filter_value.as_deref()
+    }
+
     /// What the broker knows of the message's earlier deaths; `None` if it never was dead-lettered.
     pub fn deaths(&self) -> Option<&DeathHistory> {
         self.extra.as_deref()?.deaths.as_ref()
@@ -186,6 +192,12 @@ impl Builder {
     /// The decoded headers table, for exchanges that match on it.
     pub fn headers(&mut self, headers: Arguments) -> &mut Self {
         self.extra().headers = Some(headers);
+        self
+    }
+
+    /// The header x-stream-filter-value.
+    pub fn filter_value(&mut self, value: &[u8]) -> &mut Self {
+        self.extra().filter_value = Some(value.into());
         self
     }
 

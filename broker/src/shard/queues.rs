@@ -381,6 +381,9 @@ impl Shard {
             }
             Command::Get { no_ack, ticket } => return reply(ticket, queue.get(no_ack, now, effects).map(Reply::Got)),
             Command::Purge { ticket } => {
+                if let Err(error) = queue.check_purge() {
+                    return Outcome::Reply(ticket, Reply::Refused(error));
+                }
                 let count = queue.purge(effects);
                 self.queues.bury(queue.take_remains());
                 return Outcome::Reply(ticket, Reply::Count(count));
@@ -566,7 +569,7 @@ impl Shard {
     #[inline]
     fn take(&self, home: &mut Home, message: Arc<Message>, effects: &mut Vec<Effect>) -> Taken {
         let now = self.now();
-        let is_stored = message.persistent && home.queue.is_durable() && self.stored.is_attached();
+        let is_stored = home.queue.stores(&message) && self.stored.is_attached();
         let to_store = is_stored.then(|| message.clone());
         match (home.queue.publish(message, now, effects), to_store) {
             (Published::Rejected, _) => Taken::Rejected,

@@ -240,7 +240,15 @@ impl Actor {
     fn consume(&self, queue: QueueAddress) {
         let id = self.shard.next_consumer();
         let prefetch = dice(4) as u32;
-        let spec = ConsumerSpec { id, no_ack: false, exclusive: false, prefetch, priority: 0, window_bytes: WINDOW };
+        let spec = ConsumerSpec {
+            id,
+            no_ack: false,
+            exclusive: false,
+            prefetch,
+            priority: 0,
+            window_bytes: WINDOW,
+            stream: None,
+        };
         self.consumers.borrow_mut().insert(id.0, queue);
         if !matches!(self.ask_queue(queue, |ticket| Command::Consume { spec, ticket }), Reply::Done) {
             self.consumers.borrow_mut().remove(&id.0);

@@ -17,6 +17,7 @@ use std::num::NonZeroU32;
 use crate::hash::FastMap;
 use crate::ids::ConsumerId;
 use crate::message::Message;
+use crate::stream::start::StreamSpec;
 
 /// What a delivery costs of the window besides the message's bytes: method, frame headers and names.
 pub const DELIVERY_OVERHEAD_BYTES: u64 = 128;
@@ -43,6 +44,8 @@ pub struct ConsumerSpec {
     /// How many bytes ([`delivery_cost`]) may be on their way to its socket. A delivery may exceed it by at most one
     /// message.
     pub window_bytes: u64,
+    /// Where to begin and what to leave out, if the queue is a stream.
+    pub stream: Option<Box<StreamSpec>>,
 }
 
 /// Who holds an unsettled message: a consumer's place (counted from 1), or whoever did a get. Never zero, so that a

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::death::DeathReason;
 use crate::ids::{ConsumerId, Seq};
 use crate::message::Message;
+use crate::stream::StreamOffset;
 
 /// One request. A call appends all of its effects in the order in which they shall be carried out; none may be left
 /// out.
@@ -65,6 +66,8 @@ pub struct Delivery {
     pub redelivered: bool,
     /// How often it came back: quorum queues show it as `x-delivery-count`.
     pub requeues: u32,
+    /// Its place, if the queue is a stream.
+    pub offset: Option<StreamOffset>,
 }
 
 /// Why a queue ended by itself.

@@ -37,6 +37,11 @@ impl Queue {
             return Published::Ended;
         }
         self.counters.published += 1;
+        if let Some(stream) = &mut self.stream {
+            let seq = Seq(stream.log().next());
+            stream.publish(message, now, &self.settings.retention, effects);
+            return Published::Accepted { seq, stored: self.durable };
+        }
         self.expire_messages(now, effects);
         if self.refuses(&message) {
             self.counters.overflowed += 1;
@@ -59,8 +64,16 @@ impl Queue {
         Published::Accepted { seq, stored }
     }
 
+    /// Whether a message of it belongs in the store: persistent in a durable queue, any in a stream.
+    pub fn stores(&self, message: &Message) -> bool {
+        self.durable && (message.persistent || self.stream.is_some())
+    }
+
     /// When a message that is enqueued now will expire: "min(queue x-message-ttl, message expiration)".
     pub fn expiry_of(&self, message: &Message, now: Time) -> Option<Time> {
+        if self.stream.is_some() {
+            return None;
+        }
         let ttls = [self.settings.message_ttl_ms, message.expiration_ms];
         ttls.into_iter().flatten().min().map(|ms| now.plus_ms(ms))
     }
@@ -68,6 +81,9 @@ impl Queue {
     /// Puts a message back that the store kept, in its old place. To be called before anything else, for each priority
     /// in ascending order; `false` if the place does not fit (then publish it anew).
     pub fn restore(&mut self, seq: Seq, message: Arc<Message>, expiry: Option<Time>, requeues: u32) -> bool {
+        if let Some(stream) = &mut self.stream {
+            return stream.restore(seq.0, message, self.last_used, &self.settings.retention);
+        }
         let (level, number) = (level(seq), number(seq));
         match self.lanes.get_mut(level) {
             Some(lane) if lane.next_number() <= number => lane.skip_to(number),
@@ -87,6 +103,9 @@ impl Queue {
 
     /// Places up to this one were given out before a restart, and are not to be given out again.
     pub fn resume_numbering(&mut self, last: Seq) {
+        if let Some(stream) = &mut self.stream {
+            return stream.skip_to(last.0 + 1);
+        }
         if let Some(lane) = self.lanes.get_mut(level(last)) {
             lane.skip_to(number(last) + 1);
         }
@@ -128,7 +147,14 @@ impl Queue {
         };
         let seq = seq(level, number);
         let consumer = Some(consumer);
-        effects.push(Effect::Deliver(Delivery { consumer, seq, message, redelivered: false, requeues: 0 }));
+        effects.push(Effect::Deliver(Delivery {
+            consumer,
+            seq,
+            message,
+            redelivered: false,
+            requeues: 0,
+            offset: None,
+        }));
         if is_settled {
             push_settled(seq, effects);
         }

@@ -21,6 +21,9 @@ impl Queue {
     /// When [`Queue::expire`] has something to do next: a message's time to live, or the queue's own. `None` if never,
     /// as things stand; ask again after any other call.
     pub fn next_expiry(&mut self) -> Option<Time> {
+        if let Some(stream) = &self.stream {
+            return stream.is_behind().then_some(Time(0));
+        }
         self.forget_dead_expiries();
         let message = self.expiry.first().map(|(time, _)| time);
         [message, self.lease_end()].into_iter().flatten().min()
@@ -29,6 +32,10 @@ impl Queue {
     /// Time has passed: removes messages whose time to live is over, up to [`EXPIRE_BATCH_MAX`], and ends the queue if
     /// its own is.
     pub fn expire(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        if let Some(stream) = &mut self.stream {
+            stream.retain(&self.settings.retention, now, effects);
+            return stream.serve(effects);
+        }
         self.dispatch(now, effects);
         if self.lease_end().is_some_and(|end| end <= now) {
             self.end(EndReason::Unused, effects);
@@ -49,12 +56,18 @@ impl Queue {
             single_active_consumer: self.settings.single_active_consumer,
             ..settings
         };
+        if let Some(stream) = &mut self.stream {
+            return stream.retain(&self.settings.retention, now, effects);
+        }
         self.dispatch(now, effects);
     }
 
     /// queue.purge: removes ready messages; returns their number. They are not dead-lettered. Their memory is freed by
     /// whoever calls [`Queue::take_remains`].
     pub fn purge(&mut self, effects: &mut Vec<Effect>) -> u64 {
+        if self.stream.is_some() {
+            return 0; // refused before, see `check_purge`
+        }
         let count = self.ready_count();
         for level in (0..self.lanes.len()).rev() {
             match self.lanes[level].take_all_if_ready() {
@@ -80,6 +93,11 @@ impl Queue {
         self.remains.add(removed);
     }
 
+    /// Whether it may be purged: streams keep what they have.
+    pub fn check_purge(&self) -> Result<(), Error> {
+        if self.stream.is_some() { Err(Error::StreamPurge(self.resource())) } else { Ok(()) }
+    }
+
     /// What purges and the deletion have left to be freed.
     pub fn take_remains(&mut self) -> Remains {
         std::mem::take(&mut self.remains)
@@ -90,7 +108,8 @@ impl Queue {
     pub fn delete(&mut self, if_unused: bool, if_empty: bool, effects: &mut Vec<Effect>) -> Result<u64, Error> {
         self.check_delete(if_unused, if_empty)?;
         let count = self.ready_count();
-        for consumer in self.consumers.ids() {
+        let readers = self.stream.take().map(|stream| stream.reader_ids()).unwrap_or_default();
+        for consumer in self.consumers.ids().into_iter().chain(readers) {
             effects.push(Effect::Cancelled { consumer });
         }
         for lane in &mut self.lanes {
@@ -161,6 +180,9 @@ impl Queue {
     }
 
     fn check_delete(&self, if_unused: bool, if_empty: bool) -> Result<(), Error> {
+        if self.stream.is_some() {
+            return Ok(()); // as RabbitMQ, which does not look at the flags
+        }
         let flags = [("if-unused", if_unused), ("if-empty", if_empty)];
         let flag = flags.into_iter().find(|(_, is_set)| *is_set);
         match flag {

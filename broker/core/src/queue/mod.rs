@@ -45,11 +45,12 @@ use std::sync::Arc;
 use crate::error::Resource;
 use crate::ids::{Name, QueueId, Seq, Time};
 use crate::message::Message;
+use crate::stream::Stream;
 use crate::topology::QueueRecord;
 use consumers::{Consumer, Consumers};
 use expiry::ExpiryIndex;
 use lane::{Entry, Lane, State};
-use settings::{DeadLetterTarget, QueueSettings};
+use settings::{DeadLetterTarget, QueueKind, QueueSettings};
 
 /// Where a priority sits in a [`Seq`]; below it the number within the lane. At a million messages a second 56 bits last
 /// two thousand years.
@@ -111,6 +112,8 @@ pub struct Queue {
     last_used: Time,
     ended: bool,
     counters: Counters,
+    /// What takes the place of lanes and consumers, if it is a stream.
+    stream: Option<Box<Stream>>,
     /// Removed and not freed yet.
     remains: Remains,
 }
@@ -134,6 +137,7 @@ impl Queue {
             last_used: now,
             ended: false,
             counters: Counters::default(),
+            stream: (record.settings.kind == QueueKind::Stream).then(Box::default),
             remains: Remains::default(),
         }
     }
@@ -169,18 +173,27 @@ impl Queue {
         self.settings.dead_letter.as_ref()
     }
 
-    /// Messages that wait.
+    /// Messages that wait; all of them, if it is a stream.
     pub fn ready_count(&self) -> u64 {
+        if let Some(stream) = &self.stream {
+            return stream.log().len();
+        }
         self.lanes.iter().map(|lane| lane.ready() as u64).sum()
     }
 
     /// Bytes of the bodies of messages that wait.
     pub fn ready_bytes(&self) -> u64 {
+        if let Some(stream) = &self.stream {
+            return stream.log().bytes();
+        }
         self.lanes.iter().map(Lane::ready_bytes).sum()
     }
 
     /// Messages that are delivered and not settled.
     pub fn unsettled_count(&self) -> u64 {
+        if let Some(stream) = &self.stream {
+            return stream.unsettled_count();
+        }
         self.lanes.iter().map(|lane| lane.unsettled() as u64).sum()
     }
 
@@ -191,7 +204,7 @@ impl Queue {
 
     /// Consumers, waiting ones included.
     pub fn consumer_count(&self) -> u64 {
-        self.consumers.len() as u64
+        self.consumers.len() as u64 + self.stream.as_ref().map_or(0, |stream| stream.reader_count())
     }
 
     /// Totals.
@@ -207,18 +220,28 @@ impl Queue {
     /// The consumers, in no particular order.
     pub fn consumers(&self) -> impl Iterator<Item = ConsumerState> {
         let active = self.consumers.active();
-        self.consumers.iter().map(move |consumer: &Consumer| ConsumerState {
+        let consumers = self.consumers.iter().map(move |consumer: &Consumer| ConsumerState {
             spec: consumer.spec.clone(),
             unsettled: consumer.unsettled,
             active: active.is_none_or(|active| active == consumer.spec.id),
             paused: consumer.paused,
             window: consumer.window,
-        })
+        });
+        let readers = self.stream.iter().flat_map(|stream| stream.readers());
+        consumers.chain(readers.map(|(spec, unsettled, paused, window)| ConsumerState {
+            spec: spec.clone(),
+            unsettled,
+            active: true,
+            paused,
+            window,
+        }))
     }
 
-    /// Ready messages in the order of delivery.
+    /// Ready messages in the order of delivery; all of them, if it is a stream.
     pub fn ready(&self) -> impl Iterator<Item = (Seq, &Arc<Message>)> {
-        self.entries_in_order().filter(|(_, entry)| entry.state == State::Ready).map(|(seq, it)| (seq, &it.message))
+        let ready = self.entries_in_order().filter(|(_, entry)| entry.state == State::Ready);
+        let records = self.stream.iter().flat_map(|stream| stream.log().iter());
+        ready.map(|(seq, it)| (seq, &it.message)).chain(records.map(|(offset, record)| (Seq(offset), &record.message)))
     }
 
     /// Unsettled messages.

@@ -24,6 +24,16 @@ impl Queue {
         if self.ended {
             return Err(Error::NotFound(self.resource()));
         }
+        if let Some(stream) = &mut self.stream {
+            if spec.prefetch == 0 {
+                return Err(Error::StreamPrefetch(self.resource()));
+            }
+            if spec.no_ack {
+                return Err(Error::StreamNoAck(self.resource()));
+            }
+            stream.consume(spec, effects);
+            return Ok(());
+        }
         if !self.consumers.admits(&spec) {
             return Err(Error::ExclusiveUse(self.resource()));
         }
@@ -34,6 +44,10 @@ impl Queue {
 
     /// basic.cancel: the consumer gets nothing more; what it holds stays unsettled. Nothing happens if it is not there.
     pub fn cancel(&mut self, consumer: ConsumerId, now: Time, effects: &mut Vec<Effect>) {
+        if let Some(stream) = &mut self.stream {
+            stream.cancel(consumer);
+            return;
+        }
         if self.consumers.remove(consumer) {
             self.after_consumers_left(now, effects);
         }
@@ -42,6 +56,11 @@ impl Queue {
     /// A channel went, or a whole connection: its consumers are removed first, then what it held comes back, then
     /// others are served. `held` also has what it got by get. Unknown consumers and places are passed over.
     pub fn release(&mut self, consumers: &[ConsumerId], held: &[Seq], now: Time, effects: &mut Vec<Effect>) {
+        if let Some(stream) = &mut self.stream {
+            consumers.iter().for_each(|consumer| _ = stream.cancel(*consumer));
+            stream.settle(held, effects);
+            return;
+        }
         let mut left = false;
         for consumer in consumers {
             left |= self.consumers.remove(*consumer);
@@ -58,12 +77,18 @@ impl Queue {
 
     /// Bytes ([`delivery_cost`]) of a consumer's deliveries were written to its socket.
     pub fn credit(&mut self, consumer: ConsumerId, bytes: u64, now: Time, effects: &mut Vec<Effect>) {
+        if let Some(stream) = &mut self.stream {
+            return stream.credit(consumer, bytes, effects);
+        }
         self.consumers.credit(consumer, bytes);
         self.dispatch(now, effects);
     }
 
     /// A consumer that declined a message can take messages again.
     pub fn resume(&mut self, consumer: ConsumerId, now: Time, effects: &mut Vec<Effect>) {
+        if let Some(stream) = &mut self.stream {
+            return stream.resume(consumer, effects);
+        }
         self.consumers.set_paused(consumer, false);
         self.dispatch(now, effects);
     }
@@ -73,6 +98,9 @@ impl Queue {
     pub fn get(&mut self, no_ack: bool, now: Time, effects: &mut Vec<Effect>) -> Result<Option<Got>, Error> {
         if self.ended {
             return Err(Error::NotFound(self.resource()));
+        }
+        if self.stream.is_some() {
+            return Err(Error::StreamGet(self.resource()));
         }
         if self.settings.kind == QueueKind::Quorum && self.settings.single_active_consumer {
             return Err(Error::GetUnsupported(self.resource()));
@@ -136,6 +164,7 @@ impl Queue {
             message: entry.message.clone(),
             redelivered: entry.requeues > 0,
             requeues: entry.requeues,
+            offset: None,
         };
         let mut taken = if no_ack {
             let (number, entry) = lane.remove_head()?;

@@ -5,6 +5,8 @@
 
 use crate::error::{Error, Reason, Resource};
 use crate::ids::Name;
+use crate::stream::log::Retention;
+use crate::stream::start::parse_age_ms;
 use crate::value::{Arguments, Value};
 
 /// RabbitMQ's limit for times, in milliseconds: ten years of 365 days.
@@ -14,6 +16,11 @@ pub const MAX_PRIORITY_LIMIT: i64 = 255;
 /// How often a quorum queue's message may be requeued where neither argument nor policy says otherwise (RabbitMQ 4.0
 /// and later).
 pub const QUORUM_DELIVERY_LIMIT: u32 = 20;
+
+/// The largest x-stream-max-segment-size-bytes that RabbitMQ accepts.
+pub const SEGMENT_BYTES_LIMIT: u64 = 3_000_000_000;
+/// What x-stream-filter-size-bytes may be; here filters are exact and take no room.
+pub const FILTER_BYTES: std::ops::RangeInclusive<u64> = 16..=255;
 
 /// Arguments that are checked, stored and compared but change nothing yet; the shell warns of their use.
 pub const ACCEPTED_WITHOUT_EFFECT: &[&str] = &[
@@ -40,6 +47,8 @@ pub enum QueueKind {
     Classic,
     /// Here: a durable queue with a delivery limit. It is not replicated.
     Quorum,
+    /// Messages stay when they are delivered. It is not replicated.
+    Stream,
 }
 
 impl QueueKind {
@@ -48,6 +57,7 @@ impl QueueKind {
         match self {
             Self::Classic => "classic",
             Self::Quorum => "quorum",
+            Self::Stream => "stream",
         }
     }
 
@@ -56,6 +66,7 @@ impl QueueKind {
         match self {
             Self::Classic => "rabbit_classic_queue",
             Self::Quorum => "rabbit_quorum_queue",
+            Self::Stream => "rabbit_stream_queue",
         }
     }
 }
@@ -104,6 +115,8 @@ pub struct QueueSettings {
     pub single_active_consumer: bool,
     /// x-delivery-limit: how often a message may be requeued.
     pub delivery_limit: Option<u32>,
+    /// What a stream keeps.
+    pub retention: Retention,
 }
 
 impl QueueSettings {
@@ -123,6 +136,7 @@ impl QueueSettings {
             max_priority: parse.max_priority()?,
             single_active_consumer: parse.boolean("x-single-active-consumer")?,
             delivery_limit: parse.delivery_limit()?,
+            retention: parse.retention()?,
         })
     }
 }
@@ -134,6 +148,7 @@ fn kind(queue: &Resource, arguments: &Arguments) -> Result<QueueKind, Error> {
         Some(value @ Value::Str(bytes)) => match &bytes[..] {
             b"classic" => Ok(QueueKind::Classic),
             b"quorum" => Ok(QueueKind::Quorum),
+            b"stream" => Ok(QueueKind::Stream),
             _ => Err(refuse(Reason::UnsupportedQueueType(value.to_string().into()))),
         },
         Some(other) => Err(refuse(Reason::UnacceptableType(other.type_name()))),
@@ -160,6 +175,16 @@ const QUORUM_ONLY: &[&str] = &[
 ];
 const STREAM_ONLY: &[&str] =
     &["x-initial-cluster-size", "x-max-age", "x-stream-filter-size-bytes", "x-stream-max-segment-size-bytes"];
+const NOT_FOR_STREAMS: &[&str] = &[
+    "x-message-ttl",
+    "x-expires",
+    "x-max-length",
+    "x-overflow",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-max-priority",
+    "x-single-active-consumer",
+];
 const UNSIGNED_WITHOUT_EFFECT: &[&str] = &[
     "x-consumer-disconnected-timeout",
     "x-consumer-timeout",
@@ -178,8 +203,11 @@ struct Parse<'a> {
 
 impl Parse<'_> {
     fn refuse_other_types(&self) -> Result<(), Error> {
-        let foreign =
-            |name: &str| STREAM_ONLY.contains(&name) || (self.kind != QueueKind::Quorum && QUORUM_ONLY.contains(&name));
+        let is_of = |names: &[&str], name: &str, kind| names.contains(&name) && self.kind != kind;
+        let foreign = |name: &str| {
+            let is_other = is_of(STREAM_ONLY, name, QueueKind::Stream) || is_of(QUORUM_ONLY, name, QueueKind::Quorum);
+            is_other || (self.kind == QueueKind::Stream && NOT_FOR_STREAMS.contains(&name))
+        };
         match self.arguments.iter().find(|(name, _)| foreign(name)) {
             None => Ok(()),
             Some((name, _)) => {
@@ -245,7 +273,7 @@ impl Parse<'_> {
         let modes = [Overflow::DropHead, Overflow::RejectPublish, Overflow::RejectPublishDlx];
         let words: &[&str] = match self.kind {
             QueueKind::Classic => &["drop-head", "reject-publish", "reject-publish-dlx"],
-            QueueKind::Quorum => &["drop-head", "reject-publish"],
+            QueueKind::Quorum | QueueKind::Stream => &["drop-head", "reject-publish"],
         };
         let chosen = self.one_of("x-overflow", words, Reason::InvalidOverflow)?;
         Ok(chosen.and_then(|index| modes.get(index).copied()).unwrap_or_default())
@@ -262,6 +290,26 @@ impl Parse<'_> {
                 Ok(Some(DeadLetterTarget { exchange: name(exchange), routing_key: key.map(name) }))
             }
         }
+    }
+
+    /// What a stream keeps; nothing is said of it for other types.
+    fn retention(&self) -> Result<Retention, Error> {
+        if self.kind != QueueKind::Stream {
+            return Ok(Retention::default());
+        }
+        let text = self.string("x-max-age")?.and_then(|bytes| str::from_utf8(bytes).ok());
+        let refuse_age = || invalid("x-max-age", self.queue, Reason::InvalidMaxAge);
+        let age_ms = text.map(|text| parse_age_ms(text).ok_or_else(refuse_age)).transpose()?;
+        let segment_bytes = self.unsigned("x-stream-max-segment-size-bytes", 0, i64::MAX, Reason::ValueTooLarge)?;
+        if segment_bytes.is_some_and(|bytes| bytes > SEGMENT_BYTES_LIMIT) {
+            return Err(Error::StreamSegmentSize);
+        }
+        let filter_bytes = self.unsigned("x-stream-filter-size-bytes", 0, i64::MAX, Reason::ValueTooLarge)?;
+        if filter_bytes.is_some_and(|bytes| !FILTER_BYTES.contains(&bytes)) {
+            return Err(Error::StreamFilterSize);
+        }
+        let bytes = self.unsigned("x-max-length-bytes", 0, i64::MAX, Reason::ValueTooLarge)?;
+        Ok(Retention { bytes, age_ms, segment_bytes })
     }
 
     /// "0 acts as 1" (RabbitMQ): a queue with the argument always has at least two levels.

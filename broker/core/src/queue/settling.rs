@@ -23,6 +23,10 @@ pub enum Settlement {
 impl Queue {
     /// Settles a delivery for good; `false` if it is not unsettled here.
     pub fn settle(&mut self, seq: Seq, settlement: Settlement, now: Time, effects: &mut Vec<Effect>) -> bool {
+        if let Some(stream) = &mut self.stream {
+            self.counters.acked += 1;
+            return stream.settle(&[seq], effects);
+        }
         let Some(entry) = self.take_unsettled(seq) else { return false };
         match settlement {
             Settlement::Ack => self.counters.acked += 1,
@@ -40,6 +44,10 @@ impl Queue {
     /// redelivered. Give all messages of one command at once: they are dispatched again only after the last one is
     /// back.
     pub fn requeue(&mut self, seqs: &[Seq], now: Time, effects: &mut Vec<Effect>) {
+        if let Some(stream) = &mut self.stream {
+            stream.settle(seqs, effects);
+            return;
+        }
         for seq in seqs {
             self.put_back(*seq, effects);
         }
@@ -50,6 +58,9 @@ impl Queue {
     /// to its place as if it had never left, the consumer is paused until [`Queue::resume`]. Deliveries to it that are
     /// on their way still must be declined too. The window is given back separately, by [`Queue::credit`].
     pub fn decline(&mut self, consumer: ConsumerId, seq: Seq, now: Time, effects: &mut Vec<Effect>) {
+        if let Some(stream) = &mut self.stream {
+            return stream.decline(consumer, seq);
+        }
         self.consumers.set_paused(consumer, true);
         if let Some(holder) = self.unsettled_holder(seq) {
             self.make_ready(seq);

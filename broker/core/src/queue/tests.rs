@@ -50,6 +50,7 @@ pub(super) fn spec(id: u64) -> ConsumerSpec {
         prefetch: 0,
         priority: 0,
         window_bytes: 1 << 20,
+        stream: None,
     }
 }
 
@@ -742,7 +743,8 @@ fn arguments_are_checked() {
     check("x-delivery-limit", int(-2), Some(Reason::ValueNegative(-2)));
     check("x-queue-type", Value::str("classic"), None);
     check("x-queue-type", Value::str("quorum"), None);
-    check("x-queue-type", Value::str("stream"), Some(Reason::UnsupportedQueueType("stream".into())));
+    check("x-queue-type", Value::str("stream"), None);
+    check("x-queue-type", Value::str("odd"), Some(Reason::UnsupportedQueueType("odd".into())));
     check("x-queue-type", int(1), Some(Reason::UnacceptableType("long")));
     check("x-queue-mode", Value::str("lazy"), None);
     check("x-unknown", Value::Void, None);

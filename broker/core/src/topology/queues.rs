@@ -188,7 +188,7 @@ fn check_limit(vhost: &Vhost, queue: Resource) -> Result<(), Error> {
     }
 }
 
-/// Properties that quorum queues refuse, in RabbitMQ's order.
+/// Properties that quorum queues and streams refuse, in RabbitMQ's order.
 fn check_properties(queue: &Resource, declare: &QueueDeclare<'_>, kind: QueueKind) -> Result<(), Error> {
     let refused = [
         ("auto-delete", declare.auto_delete),
@@ -196,7 +196,7 @@ fn check_properties(queue: &Resource, declare: &QueueDeclare<'_>, kind: QueueKin
         ("non-durable", !declare.durable),
     ];
     match refused.into_iter().find(|(_, is_set)| *is_set) {
-        Some((property, _)) if kind == QueueKind::Quorum => {
+        Some((property, _)) if kind != QueueKind::Classic => {
             Err(Error::InvalidProperty { property, queue: queue.clone() })
         }
         _ => Ok(()),
@@ -247,6 +247,9 @@ const COMPARED: &[&str] = &[
     "x-single-active-consumer",
     "x-delivery-limit",
     "x-quorum-initial-group-size",
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-initial-cluster-size",
 ];
 
 type Different = (&'static str, Option<Value>, Option<Value>);

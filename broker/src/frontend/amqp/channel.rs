@@ -24,6 +24,7 @@ use leveret_core::{ConnectionId, ConsumerId, Error, FastMap, Name, Seq, ShardId,
 use leveret_runtime::sync::Event;
 use std::sync::Arc;
 
+use super::editor;
 use super::errors::explain;
 use super::output::Output;
 use super::overdue::Marks;
@@ -471,7 +472,15 @@ impl Subscriber for Channel {
         }
         self.tally.redelivered.add(u64::from(delivery.redelivered));
         let message = &delivery.message;
-        self.write_deliver(&consumer.tag, delivery_tag, delivery.redelivered, message);
+        match delivery.offset {
+            None => {
+                self.write_deliver(&consumer.tag, delivery_tag, delivery.redelivered, message, message.properties())
+            }
+            Some(offset) => {
+                let properties = editor::with_offset(message, offset);
+                self.write_deliver(&consumer.tag, delivery_tag, false, message, &properties);
+            }
+        }
         if consumer.unsent.replace(consumer.unsent.get() + delivery_cost(message)) == 0 {
             self.link.output.note(&consumer);
         }
@@ -490,7 +499,7 @@ impl Subscriber for Channel {
             return log::warn!("a direct reply is dropped: the client does not read what it is sent");
         }
         let delivery_tag = self.ledger.borrow_mut().deliver_settled();
-        self.write_deliver(&tag, delivery_tag, false, message);
+        self.write_deliver(&tag, delivery_tag, false, message, message.properties());
     }
 
     fn cancelled(self: Rc<Self>, id: ConsumerId) {
@@ -527,12 +536,19 @@ impl Subscriber for Channel {
 }
 
 impl Channel {
-    fn write_deliver(&self, consumer_tag: &str, delivery_tag: u64, redelivered: bool, message: &Message) {
+    fn write_deliver(
+        &self,
+        consumer_tag: &str,
+        delivery_tag: u64,
+        redelivered: bool,
+        message: &Message,
+        properties: &[u8],
+    ) {
         let (exchange, routing_key) = (message.exchange_name(), message.routing_key_text());
         let deliver = basic::Deliver { consumer_tag, delivery_tag, redelivered, exchange, routing_key };
         let (number, frame_max) = (self.number, self.link.frame_max);
         self.link.output.write(|out| {
-            write_deliver(out, number, frame_max, &deliver, message.properties(), message.body());
+            write_deliver(out, number, frame_max, &deliver, properties, message.body());
         });
     }
 

@@ -8,12 +8,14 @@ use leveret_amqp::frame::write_content;
 use leveret_amqp::method::basic;
 use leveret_amqp::properties::Properties;
 use leveret_amqp::reply::ReplyCode;
-use leveret_core::Error;
 use leveret_core::error::{Reason, Resource, ResourceKind};
 use leveret_core::ledger::Unsettled;
+use leveret_core::queue::settings::QueueKind;
 use leveret_core::queue::{ConsumerSpec, Got};
+use leveret_core::stream::start::StreamSpec;
 use leveret_core::topology::QueueRecord;
 use leveret_core::value::Arguments;
+use leveret_core::{Error, Name, Time};
 use leveret_runtime as runtime;
 
 use super::channel::{Asked, Channel, Consumer, Outcome, not_implemented};
@@ -50,6 +52,7 @@ impl Channel {
         let tag = self.new_tag(it.consumer_tag)?;
         let arguments = arguments(&it.arguments);
         let priority = self.priority(&arguments, &record)?;
+        let stream = stream_spec(&record, &arguments, self.link.shard.now(), &self.link.vhost_name)?;
         let id = self.link.shard.next_consumer();
         let timeout = overdue::timeout(&arguments, &record.arguments, self.link.shard.config.limits.consumer_timeout);
         self.look_at_least_every(timeout);
@@ -63,6 +66,7 @@ impl Channel {
             prefetch: self.prefetch.get(),
             priority,
             window_bytes: consumer.window,
+            stream,
         };
         self.tags.borrow_mut().insert(tag.clone(), consumer.clone());
         self.consumers.borrow_mut().insert(id, consumer.clone());
@@ -176,6 +180,22 @@ impl Channel {
             write_content(out, number, frame_max, &method, &properties, message.body());
         });
     }
+}
+
+/// Where a consumer of a stream begins, and what it leaves out.
+fn stream_spec(
+    record: &QueueRecord,
+    arguments: &Arguments,
+    now: Time,
+    vhost: &Name,
+) -> Result<Option<Box<StreamSpec>>, ProtocolError> {
+    if record.kind() != QueueKind::Stream {
+        return Ok(None);
+    }
+    let queue = || Resource { kind: ResourceKind::Queue, vhost: vhost.clone(), name: record.name.clone() };
+    let refuse =
+        |reason| explain(&Error::InvalidArgument { argument: "x-stream-offset".into(), queue: queue(), reason });
+    StreamSpec::parse(arguments, now).map(|spec| Some(Box::new(spec))).map_err(refuse)
 }
 
 /// 22 characters of url-safe base64: 128 random bits.

@@ -6,6 +6,7 @@ use leveret_amqp::properties::{BasicProperties, Properties};
 use leveret_amqp::value::FieldValue;
 use leveret_core::death::DeathHistory;
 use leveret_core::message::Message;
+use leveret_core::stream::StreamOffset;
 
 use super::dead_letter::rewrite;
 use super::publish::{keys_of, parse_expiration};
@@ -63,6 +64,14 @@ fn waited(message: &Arc<Message>) -> Arc<Message> {
     builder.build()
 }
 
+/// The properties of a message from a stream: with the header `x-stream-offset`.
+pub(super) fn with_offset(message: &Message, offset: StreamOffset) -> Vec<u8> {
+    let mut basic = Properties::parse(message.properties()).map(|raw| BasicProperties::from(&raw)).unwrap_or_default();
+    let offset = FieldValue::I64(i64::try_from(offset.get()).unwrap_or(i64::MAX));
+    basic.headers.get_or_insert_default().set("x-stream-offset", offset);
+    basic.encode().into_raw()
+}
+
 /// A stored message, as it was before.
 fn restore(kept: &Kept<'_>) -> Option<Arc<Message>> {
     let properties = Properties::parse(kept.properties).ok()?;
@@ -76,6 +85,9 @@ fn restore(kept: &Kept<'_>) -> Option<Arc<Message>> {
         let cc_keys = keys_of(&headers, "CC").unwrap_or_default();
         if !cc_keys.is_empty() {
             builder.cc_keys(cc_keys);
+        }
+        if let Some(FieldValue::LongString(value)) = headers.find("x-stream-filter-value").map(|it| it.decode()) {
+            builder.filter_value(&value);
         }
         if kept.is_dead
             && let Some(deaths) = DeathHistory::from_headers(&values::arguments(&headers))

@@ -108,6 +108,26 @@ pub(super) fn explain(error: &Error) -> ProtocolError {
                 Named(it)
             ),
         ),
+        Error::StreamPrefetch(it) => {
+            say(Code::PreconditionFailed, format_args!("consumer prefetch count is not set for stream {}", Named(it)))
+        }
+        Error::StreamNoAck(it) => {
+            say(Code::NotImplemented, format_args!("automatic acknowledgement not supported by stream {}", Named(it)))
+        }
+        Error::StreamGet(it) => {
+            say(Code::NotImplemented, format_args!("basic.get not supported by stream queues {}", Named(it)))
+        }
+        Error::StreamPurge(it) => {
+            say(Code::NotImplemented, format_args!("queue.purge not supported by stream queues {}", Named(it)))
+        }
+        Error::StreamSegmentSize => {
+            let text = "Exceeded max value for x-stream-max-segment-size-bytes";
+            say(Code::PreconditionFailed, format_args!("{text}"))
+        }
+        Error::StreamFilterSize => {
+            let text = "Invalid value for  x-stream-filter-size-bytes"; // two blanks, as from RabbitMQ
+            say(Code::PreconditionFailed, format_args!("{text}"))
+        }
         Error::Inequivalent(it) => say(Code::PreconditionFailed, format_args!("{}", Differs(it))),
         Error::InUse(it) => say(Code::PreconditionFailed, format_args!("{} in use", Named(it))),
         Error::InvalidMatchValue(value) => say(
@@ -220,6 +240,7 @@ impl fmt::Display for Why<'_> {
             Reason::MaxValueExceeded(value) => write!(f, "{{max_value_exceeded,{value}}}"),
             Reason::UnacceptableType(type_name) => write!(f, "{{unacceptable_type,{type_name}}}"),
             Reason::RoutingKeyButNoDlx => f.write_str("routing_key_but_no_dlx_defined"),
+            Reason::InvalidMaxAge => f.write_str("invalid_max_age"),
             Reason::InvalidOverflow => f.write_str("invalid_overflow"),
             Reason::InvalidDlxStrategy => f.write_str("invalid_dlx_strategy"),
             Reason::InvalidQueueLocator => f.write_str("invalid_queue_locator_arg"),

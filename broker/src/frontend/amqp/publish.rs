@@ -38,6 +38,8 @@ struct Reading {
     expiration_ms: Option<u64>,
     cc: Vec<Box<str>>,
     bcc: Vec<Box<str>>,
+    /// The header x-stream-filter-value.
+    filter_value: Option<Box<[u8]>>,
     /// Bytes to store instead of the client's, if something had to change.
     rewritten: Option<Vec<u8>>,
 }
@@ -219,6 +221,9 @@ impl Channel {
         if let Some(headers) = properties.headers() {
             reading.cc = keys_of(&headers, "CC")?;
             reading.bcc = keys_of(&headers, "BCC")?;
+            if let Some(FieldValue::LongString(value)) = headers.find("x-stream-filter-value").map(|it| it.decode()) {
+                reading.filter_value = Some(value.into());
+            }
             if headers.find("BCC").is_some() {
                 reading.rewritten = Some(without_bcc(reading.rewritten.take(), properties));
             }
@@ -249,6 +254,9 @@ fn build(publish: &Publish<'_>, reading: &Reading) -> Arc<Message> {
     }
     if !reading.bcc.is_empty() {
         builder.bcc_keys(reading.bcc.clone());
+    }
+    if let Some(value) = &reading.filter_value {
+        builder.filter_value(value);
     }
     builder.build()
 }
