@@ -27,6 +27,7 @@ fn main() -> ExitCode {
             perf::main(*options)
         }
         Command::Config(options) => cli::config::main(options),
+        Command::Store(options) => cli::store::main(options),
     }
 }
 

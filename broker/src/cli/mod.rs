@@ -4,6 +4,7 @@ pub mod config;
 pub mod detach;
 pub mod program;
 pub mod serve;
+pub mod store;
 
 use clap::{Parser, Subcommand};
 
@@ -11,6 +12,7 @@ use crate::ctl::options::Ctl;
 use crate::perf::Perf;
 use config::Config;
 use serve::Serve;
+use store::Store;
 
 /// A message broker that every RabbitMQ user can switch to without touching their code.
 #[derive(Debug, Parser)]
@@ -47,6 +49,8 @@ pub enum Command {
     Ctl(Box<Ctl>),
     /// Check or show the configuration
     Config(Config),
+    /// Check, print or rescue stored messages, while no broker runs
+    Store(Store),
 }
 
 impl Cli {
