@@ -613,6 +613,8 @@ fn changes_act_at_once_on_open_connections() {
             a: open user=no-configure password=secret
             a1> exchange.declare exchange=direct passive
             a1< exchange.declare-ok
+            a2> basic.consume queue=queue consumer-tag=c no-ack
+            a2< basic.consume-ok consumer-tag=c
             b: open user=topical password=secret
             b1> queue.declare queue=held exclusive
             b1< queue.declare-ok queue=held
@@ -638,6 +640,10 @@ fn changes_act_at_once_on_open_connections() {
             a1< exchange.declare-ok
             a1> basic.publish exchange=direct routing-key=k body=x
             a1! 403 basic.publish write access to exchange 'direct' in vhost '/' refused for user 'no-configure'
+            -- a consumer lives on until the client is looked at anew
+            a0> connection.update-secret new-secret=secret reason=rotation
+            a2< basic.cancel consumer-tag=c nowait
+            a0< connection.update-secret-ok
             d1> basic.get queue=live no-ack
             d1< basic.get-ok body=2 message-count=0
             e2>> channel.open
@@ -652,6 +658,8 @@ fn changes_act_at_once_on_open_connections() {
             "
             a1> exchange.declare exchange=$y type=direct auto-delete
             a1! 403 exchange.declare configure access to exchange '$y' in vhost '/' refused for user 'no-configure'
+            a0> connection.update-secret new-secret=wrong reason=rotation
+            a! 530 connection.update-secret New secret was refused by one of the backends
             b! 320 - user 'topical' was deleted
             c! 320 - vhost 'modern' was deleted
             d1~ queue.declare queue=held passive => ! 404

@@ -466,7 +466,11 @@ impl Connection {
         let client_properties = leveret_amqp::table::RawTable::EMPTY;
         let again = StartOk { client_properties, mechanism: "PLAIN", response: &response, locale: "en_US" };
         match login::check(&self.shard, &again, self.peer) {
-            Ok(_) if self.may_stay() => self.reply(|machine, out| machine.accept_secret(out)),
+            Ok(_) if self.may_stay() => {
+                let channels: Vec<_> = self.channels.borrow().values().cloned().collect();
+                channels.iter().for_each(|channel| channel.end_unreadable_consumers());
+                self.reply(|machine, out| machine.accept_secret(out));
+            }
             Ok(_) | Err(_) => {
                 let text = "New secret was refused by one of the backends";
                 self.refuse(0, &ProtocolError::new(ReplyCode::NotAllowed, text).blame(update));

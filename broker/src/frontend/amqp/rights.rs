@@ -15,9 +15,12 @@ use leveret_core::error::ResourceKind;
 use leveret_core::exchange::ExchangeKind;
 use leveret_core::topology::{BindingEnd, RESERVED_PREFIX, clean_name, server_made_name};
 use leveret_core::value::{Arguments, Value};
+use leveret_core::{Name, QueueId};
 
 use super::channel::{Channel, Link, Outcome};
 use super::errors::explain;
+use crate::shard::address::Subscriber;
+use crate::shard::queues::Command;
 
 /// What a connection may do, as of the last look.
 #[derive(Default)]
@@ -181,6 +184,28 @@ impl Channel {
             return Ok(());
         }
         rights.check_topic(Right::Read, &source, key).map_err(|error| -> ProtocolError { explain(&error) })
+    }
+
+    /// Ends the consumers of queues that the client may not read any more, with a word to the client. May wait.
+    pub(super) fn end_unreadable_consumers(self: &Rc<Self>) {
+        let rights = self.link.rights();
+        let mut consumers: Vec<_> = self.consumers.borrow().values().cloned().collect();
+        consumers.sort_unstable_by_key(|consumer| consumer.id);
+        for consumer in consumers {
+            let name = self.queue_name_of(consumer.queue.queue);
+            if name.is_none_or(|name| rights.permission.allows(Right::Read, ResourceKind::Queue, &name)) {
+                continue;
+            }
+            let cancel = |ticket| Command::Cancel { consumer: consumer.id, ticket };
+            if self.ask_queue(consumer.queue, cancel).is_ok() {
+                self.clone().cancelled(consumer.id);
+            }
+        }
+    }
+
+    fn queue_name_of(&self, id: QueueId) -> Option<Name> {
+        let topology = self.link.shard.topology.borrow();
+        topology.vhost(self.link.vhost).ok()?.queue_by_id(id).map(|record| record.name.clone())
     }
 
     fn exists(&self, there: impl FnOnce(&leveret_core::topology::Vhost) -> bool) -> bool {
