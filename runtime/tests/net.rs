@@ -127,6 +127,23 @@ stream_tests!(tcp, tcp_pair());
 stream_tests!(unix, UnixStream::pair().unwrap());
 
 #[test]
+fn what_was_kept_comes_before_what_is_read() {
+    run(|| {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"cde").unwrap();
+        assert_eq!(ours.read_behind(b"ab", <[u8]>::to_vec).unwrap(), b"abcde");
+        let half = [7; 32 * 1024];
+        theirs.write_all(&[8; 40_000]).unwrap();
+        let all = ours.read_behind(&half, <[u8]>::to_vec).unwrap();
+        assert_eq!((all.len(), all[32 * 1024 - 1], all[32 * 1024]), (64 * 1024, 7, 8));
+        assert_eq!(ours.read_behind(b"", <[u8]>::len).unwrap(), 40_000 - 32 * 1024);
+        drop(theirs);
+        assert_eq!(ours.read_behind(b"ab", <[u8]>::to_vec).unwrap(), b"ab");
+    })
+    .unwrap();
+}
+
+#[test]
 fn connecting_by_name_and_the_errors_that_name_it() {
     run(|| {
         let listener = TcpListener::bind("localhost:0").unwrap();

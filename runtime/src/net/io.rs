@@ -150,30 +150,41 @@ where
 
     #[inline]
     pub(crate) fn read_with<T>(&self, f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
-        let Inner::Os(socket) = &self.inner else { return self.read_with_simulated(f) };
-        self.read_lent(f, |buffer| socket::receive(socket.as_fd(), buffer))
+        self.read_behind(&[], f)
+    }
+
+    /// # Panics
+    /// If `kept` is longer than half a lent buffer.
+    #[inline(always)]
+    pub(crate) fn read_behind<T>(&self, kept: &[u8], f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+        let Inner::Os(socket) = &self.inner else { return self.read_behind_simulated(kept, f) };
+        self.read_lent(kept, f, |buffer| socket::receive(socket.as_fd(), buffer))
     }
 
     #[cold]
     #[inline(never)]
-    fn read_with_simulated<T>(&self, f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
-        self.read_lent(f, |buffer| self.recv_now(buffer))
+    fn read_behind_simulated<T>(&self, kept: &[u8], f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+        self.read_lent(kept, f, |buffer| self.recv_now(buffer))
     }
 
     #[inline(always)]
     fn read_lent<T>(
         &self,
+        kept: &[u8],
         f: impl FnOnce(&[u8]) -> T,
         mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     ) -> io::Result<T> {
+        assert!(kept.len() <= BUFFER_SIZE / 2, "read_behind keeps at most {} bytes", BUFFER_SIZE / 2);
         let shard = current::here();
         shard.charge_call();
         loop {
             self.registration.await_transfer(&shard, Direction::Read, &|| self.read_timeout.get())?;
             let mut lent = Lent::take(&shard); // not before: who parks leaves it to the others
-            let result = read(lent.bytes());
-            match self.registration.outcome(&shard, Direction::Read, BUFFER_SIZE, result) {
-                Some(Ok(count)) => return Ok(f(&lent.bytes()[..count.min(BUFFER_SIZE)])),
+            let (front, room) = lent.bytes().split_at_mut(kept.len());
+            front.copy_from_slice(kept);
+            let (wanted, result) = (room.len(), read(room));
+            match self.registration.outcome(&shard, Direction::Read, wanted, result) {
+                Some(Ok(count)) => return Ok(f(&lent.bytes()[..(kept.len() + count).min(BUFFER_SIZE)])),
                 Some(Err(error)) => return Err(error),
                 None => {}
             }

@@ -93,6 +93,19 @@ macro_rules! byte_stream {
                 self.socket.read_with(f)
             }
 
+            /// As `read_with`, for whoever has kept the beginning of something that was not complete: `f` gets `kept`, of at
+            /// most 32 KiB, with what has come behind it; `kept` alone at the end of the stream.
+            ///
+            /// # Errors
+            /// As a read.
+            ///
+            /// # Panics
+            /// If `kept` is too long.
+            #[inline]
+            pub fn read_behind<T>(&self, kept: &[u8], f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+                self.socket.read_behind(kept, f)
+            }
+
             /// Reads without waiting.
             ///
             /// # Errors
