@@ -10,7 +10,7 @@ use std::time::Duration;
 use leveret_runtime::net::{
     Readiness, TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream, wait_readable, wait_writable,
 };
-use leveret_runtime::{Runtime, run, spawn, timeout, yield_now};
+use leveret_runtime::{Runtime, on_turn_end, run, spawn, timeout, yield_now};
 
 const SHORT: Duration = Duration::from_millis(2);
 
@@ -125,6 +125,23 @@ macro_rules! stream_tests {
 
 stream_tests!(tcp, tcp_pair());
 stream_tests!(unix, UnixStream::pair().unwrap());
+
+/// A publisher that always had more to say had 256 budgets in one turn; what its messages led to was written after them all.
+#[test]
+fn whoever_has_used_up_a_budget_ends_the_turn() {
+    let runtime = Runtime::builder().budget(1, usize::MAX).build().unwrap();
+    runtime
+        .run(|| {
+            let (ours, _theirs) = UnixStream::pair().unwrap();
+            let turns = Rc::new(Cell::new(0));
+            let count = turns.clone();
+            on_turn_end(move || count.set(count.get() + 1));
+            let before = turns.get();
+            (0..40).for_each(|_| (&ours).write_all(b"x").unwrap());
+            assert!((18..=22).contains(&(turns.get() - before)), "{} turns", turns.get() - before);
+        })
+        .unwrap();
+}
 
 #[test]
 fn what_was_kept_comes_before_what_is_read() {

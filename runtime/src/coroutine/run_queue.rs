@@ -43,6 +43,11 @@ impl RunQueue {
         self.ready().is_empty()
     }
 
+    /// How many are ready.
+    pub(crate) fn len(&self) -> usize {
+        self.ready().len()
+    }
+
     /// Never kept: each use is one call of the queue, which runs no code but the allocator's (what is taken out is dropped
     /// by the caller).
     #[inline(always)]
