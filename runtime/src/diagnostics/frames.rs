@@ -51,8 +51,8 @@ impl Frame<'_> {
 
     fn print(&self) -> String {
         match self.place {
-            "" => self.function.to_owned(),
-            place => format!("{} at {place}", self.function),
+            "" => without_parameters(self.function).to_owned(),
+            place => format!("{} at {place}", without_parameters(self.function)),
         }
     }
 }
@@ -72,6 +72,14 @@ fn frames(printed: &str) -> Vec<Frame<'_>> {
         }
     }
     frames
+}
+
+/// `f<A, B>` without what it was made for, which is often longer than the line.
+fn without_parameters(function: &str) -> &str {
+    match function.split_once('<') {
+        Some((name, rest)) if !name.is_empty() && rest.ends_with('>') => name,
+        _ => function,
+    }
 }
 
 /// `"  12: some::function"` without its number.
@@ -117,5 +125,7 @@ mod tests {
             &["app::f"],
         );
         check(&["   0: app::f", "something else"], &["app::f", "something else"]);
+        check(&["   0: wait<app::A, app::B<u8>>", "   1: app::C<T>::f"], &["wait", "app::C<T>::f"]);
+        check(&["   0: <app::A as app::B<u8>>"], &["<app::A as app::B<u8>>"]);
     }
 }
