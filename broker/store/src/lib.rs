@@ -48,6 +48,8 @@
 //!   [`Store::tick`] once a second. [`Event::Failed`] stops the process.
 //! - A queue's numbers ascend within a lane (the upper eight bits of a [`Seq`]); a queue is written by one writer at a time.
 //!
+//! - Transient messages under memory pressure go to a [`Scratch`] file, never into the log.
+//!
 //! `FORMAT.md` describes every byte. What must hold of them, and why, stands at the modules that write them.
 
 mod attributes;
@@ -69,6 +71,7 @@ mod plan;
 mod record;
 mod recover;
 mod scan;
+mod scratch;
 mod segment;
 mod segments;
 mod shared;
@@ -86,6 +89,7 @@ pub use options::{Confirm, Event, Options};
 pub use plan::{Message, ReadLimits};
 pub use record::{REFERENCES_MAX, Reference, SeqRange};
 pub use recover::{LaneState, QueueState, Recovered};
+pub use scratch::{Scratch, Stretch};
 pub use stats::Stats;
 pub use store::Store;
 pub use writer::{FLUSH_SIZE, Writer};

@@ -4,9 +4,10 @@
 mod model;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use leveret_runtime::{Runtime, fs, run};
-use leveret_store::{Attributes, Confirm, Options, QueueKey, ReadLimits, Reference, Seq, SeqRange, Store};
+use leveret_runtime::{Runtime, fs, run, sleep};
+use leveret_store::{Attributes, Confirm, Options, QueueKey, ReadLimits, Reference, Seq, SeqRange, Store, Writer};
 use model::{Model, Random, read_all};
 
 /// A directory of its own, removed in the end.
@@ -70,9 +71,28 @@ fn work(path: &Path, seed: u64, steps: u64, options: &Options) {
     let position = writer.flush();
     writer.progress().wait(position.0).expect("durable");
     model.check(&store, ReadLimits::default());
+    check_room_is_given_back(&store, &mut writer, &model);
     emptied += store.stats().log_files_emptied;
     store.close().expect("closes");
     assert!(emptied > steps / 200, "{emptied} files emptied in {steps} steps");
+}
+
+/// When everything is settled, no segment is left.
+fn check_room_is_given_back(store: &Store, writer: &mut Writer, model: &Model) {
+    model.queues.keys().for_each(|queue| writer.purge(*queue, Seq::MAX).expect("fits"));
+    let position = writer.flush();
+    writer.progress().wait(position.0).expect("durable");
+    let range = SeqRange { first: Seq(0), last: Seq::MAX };
+    for _ in 0..100 {
+        // The keeper does one thing after the other: when it answers it has tidied up, unless a group was not synced yet.
+        store.tick();
+        assert_eq!(store.read(QueueKey(1), range, ReadLimits::default()).expect("readable"), []);
+        if store.stats().segments == 0 {
+            return;
+        }
+        sleep(Duration::from_millis(10));
+    }
+    panic!("{} segments are left though nothing is live", store.stats().segments);
 }
 
 #[test]
