@@ -68,7 +68,7 @@ fn run(config: &Arc<Config>) -> io::Result<()> {
         first_start::begin(&config.first_start).map_err(io::Error::other)?;
     }
     let listeners = listen(config)?;
-    let http = Http::start(config, listeners.addresses())?;
+    let http = Http::start(config, listeners.addresses(), listeners.certificates.as_ref())?;
     let control = Control::start(config, http.api())?;
     say_ready(config, http.listeners());
     let (certificates, tls) = (listeners.certificates.clone(), config.tls.clone());

@@ -1,9 +1,11 @@
 //! Listening for HTTP, and the coroutine that samples counters.
 
+use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leveret_core::Name;
@@ -13,12 +15,15 @@ use leveret_management::port::{Facts, Listener};
 use leveret_management::{Api, Settings};
 use leveret_runtime as runtime;
 use runtime::JoinHandle;
-use runtime::net::{ServerHandle, StreamServer};
+use runtime::net::{ServerHandle, StreamServer, TcpStream};
 
 use super::broker::Adapter;
 use crate::config::Config;
 use crate::frontend::amqp::service::COMPATIBLE_VERSION;
 use crate::shard::Shard;
+use crate::transport::Transport;
+use crate::transport::certificates::Certificates;
+use crate::transport::tls::TlsStream;
 
 /// Connections that all listeners together serve at a time, each.
 const CONNECTIONS_MAX: usize = 4096;
@@ -47,7 +52,7 @@ impl Http {
     ///
     /// # Errors
     /// An address that cannot be bound; the text says which.
-    pub fn start(config: &Config, others: Vec<Listener>) -> io::Result<Http> {
+    pub fn start(config: &Config, others: Vec<Listener>, tls: Option<&Arc<Certificates>>) -> io::Result<Http> {
         let bound = bind_all(config)?;
         let mut listeners = others;
         listeners.extend(bound.iter().map(|(_, protocol, server)| Listener { protocol, addr: server.local_addr() }));
@@ -62,7 +67,10 @@ impl Http {
         let body_max = usize::try_from(config.management.max_body_size).unwrap_or(usize::MAX);
         let servers = bound
             .into_iter()
-            .map(|(answer, _, server)| serve(server, &api, answer, Limits { body_max }))
+            .map(|(answer, protocol, server)| {
+                let tls = tls.filter(|_| protocol == "https").cloned();
+                serve(server, &api, answer, Limits { body_max }, tls)
+            })
             .collect::<io::Result<_>>()?;
         let (sampled, interval) = (api.clone(), config.management.sample_interval);
         let sampler = runtime::Builder::new().name("samples").spawn(move || sample_for_ever(&sampled, interval))?;
@@ -145,7 +153,8 @@ fn bind_all(config: &Config) -> io::Result<Vec<Bound>> {
     let api = config.http.iter().map(|addr| bind(addr, "http", Api::respond, "--http"));
     let metrics =
         config.prometheus.iter().map(|addr| bind(addr, "http/prometheus", Api::respond_metrics, "prometheus.tcp.port"));
-    api.chain(metrics).collect()
+    let secure = config.https.iter().map(|addr| bind(addr, "https", Api::respond, "management.ssl.port"));
+    api.chain(secure).chain(metrics).collect()
 }
 
 fn facts(config: &Config, shard: &Shard, listeners: Vec<Listener>) -> Facts {
@@ -163,12 +172,19 @@ fn facts(config: &Config, shard: &Shard, listeners: Vec<Listener>) -> Facts {
     }
 }
 
-fn serve(server: StreamServer, api: &Rc<Api>, answer: Answer, limits: Limits) -> io::Result<Serving> {
+fn serve(
+    server: StreamServer,
+    api: &Rc<Api>,
+    answer: Answer,
+    limits: Limits,
+    tls: Option<Arc<Certificates>>,
+) -> io::Result<Serving> {
     let (handle, api) = (server.handle(), api.clone());
     let addr = server.local_addr();
     let body = move || {
-        let served = server.serve_local(move |stream, peer| {
-            http::serve(&stream, peer, limits, |request| answer(&api, request));
+        let served = server.serve_local(move |stream, peer| match wrap(stream, tls.as_deref()) {
+            Ok(client) => http::serve(&client, peer, limits, |request| answer(&api, request)),
+            Err(error) => log::warn!("http {peer}: {error}"),
         });
         if let Err(error) = served {
             log::error!("no more HTTP connections are accepted on {addr}: {error}");
@@ -176,6 +192,52 @@ fn serve(server: StreamServer, api: &Rc<Api>, answer: Answer, limits: Limits) ->
     };
     let serving = runtime::Builder::new().name(format!("http {addr}")).spawn(body)?;
     Ok(Serving { handle, _serving: serving })
+}
+
+/// A client over TCP, or over TLS.
+struct Wrapped {
+    transport: Transport,
+    write_stall_max: Cell<Duration>,
+}
+
+fn wrap(stream: TcpStream, tls: Option<&Certificates>) -> io::Result<Wrapped> {
+    let transport = match tls {
+        None => Transport::Plain(stream),
+        Some(certificates) => Transport::Tls(Box::new(TlsStream::new(stream, certificates.current())?)),
+    };
+    Ok(Wrapped { transport, write_stall_max: Cell::new(Duration::MAX) })
+}
+
+impl http::Stream for Wrapped {
+    fn read_with<T>(&self, f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+        self.transport.read_with(f)
+    }
+
+    fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        loop {
+            let taken = match bytes.is_empty() {
+                true => self.transport.try_flush().map(|()| 0),
+                false => self.transport.try_write(bytes),
+            };
+            match taken {
+                Ok(_) if bytes.is_empty() => return Ok(()),
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    runtime::timeout(self.write_stall_max.get(), || self.transport.wait_writable())??;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn end_output(&self) -> io::Result<()> {
+        self.transport.shutdown(Shutdown::Write)
+    }
+
+    fn prepare(&self, write_stall_max: Duration) -> io::Result<()> {
+        self.write_stall_max.set(write_stall_max);
+        self.transport.set_nodelay(true)
+    }
 }
 
 fn sample_for_ever(api: &Api, interval: Duration) {
