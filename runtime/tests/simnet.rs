@@ -387,7 +387,7 @@ fn at_the_descriptor_limit_a_server_pauses_and_goes_on() {
 
 #[test]
 fn datagrams_are_lost_doubled_and_overtaken() {
-    let (lost, doubled, overtaken) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let (lost, doubled, overtaken, sent) = (Cell::new(0), Cell::new(0), Cell::new(0), Cell::new(0));
     sim::check(0..50, |seed| {
         let got = run(seed, || {
             sim::set_network_faults(NetworkFaults {
@@ -411,12 +411,13 @@ fn datagrams_are_lost_doubled_and_overtaken() {
             got
         });
         let distinct: BTreeSet<u8> = got.iter().copied().collect();
+        sent.set(sent.get() + 50); // a seed may run twice
         lost.set(lost.get() + 50 - distinct.len());
         doubled.set(doubled.get() + got.len() - distinct.len());
         overtaken.set(overtaken.get() + got.windows(2).filter(|pair| pair[0] > pair[1]).count());
     });
     for (what, count) in [("lost", lost.get()), ("doubled", doubled.get()), ("overtaken", overtaken.get())] {
-        assert!((50..500).contains(&count), "{what}: {count} of 2,500");
+        assert!((sent.get() / 50..sent.get() / 5).contains(&count), "{what}: {count} of {}", sent.get());
     }
 }
 
