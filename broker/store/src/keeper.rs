@@ -131,6 +131,8 @@ pub(crate) struct Keeper {
     work: Work,
     /// Said of the last manifest that could not be written; it is due again.
     manifest_due: bool,
+    /// Segments are to be looked through for what is worth copying: after each manifest and tick, since it takes a while.
+    compaction_due: bool,
     /// There was no room: see [`Keeper::stall`].
     stalled: bool,
     /// What there was no room for.
@@ -166,6 +168,7 @@ impl Keeper {
             retired: Vec::new(),
             work: Work::Nothing,
             manifest_due: false,
+            compaction_due: true,
             stalled: false,
             growth: None,
             applied,
@@ -263,7 +266,9 @@ impl Keeper {
             self.begin_flush();
         } else if self.index.dead_segments().nth(DEAD_SEGMENTS_MAX).is_some() {
             self.manifest_due = true; // written when what comes next is synced, or at the next tick
-        } else if let Some(victims) = self.victims() {
+        } else if std::mem::take(&mut self.compaction_due)
+            && let Some(victims) = self.victims()
+        {
             self.begin_compaction(victims);
         }
     }
@@ -462,7 +467,7 @@ impl Keeper {
             }
             Err(error) => return Err(error),
         }
-        self.manifest_due = false;
+        (self.manifest_due, self.compaction_due) = (false, true);
         add(&self.shared.counters.manifests, 1);
         add(&self.shared.counters.manifest_bytes, bytes.len() as u64);
         self.let_go()?;
@@ -501,7 +506,7 @@ impl Keeper {
 
     /// There may be room again; dead segments that nothing else has removed go.
     fn tick(&mut self) -> Result<(), Error> {
-        self.stalled = false;
+        (self.stalled, self.compaction_due) = (false, true);
         if let Some(growth) = self.growth.take() {
             self.grow(growth)?;
         }

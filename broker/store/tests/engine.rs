@@ -16,14 +16,14 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new(name: &str) -> Scratch {
         let path = std::env::temp_dir().join(format!("leveret-store-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
+        let _ = fs::remove_dir_all(&path);
         Scratch(path)
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
