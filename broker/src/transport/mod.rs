@@ -35,6 +35,21 @@ impl Transport {
         }
     }
 
+    /// As [`Transport::read_with`], behind what was kept; `kept` alone at the end of the stream.
+    ///
+    /// # Errors
+    /// As [`Transport::read_with`].
+    ///
+    /// # Panics
+    /// If `kept` is longer than 32 KiB.
+    #[inline]
+    pub fn read_behind<T>(&self, kept: &[u8], f: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+        match self {
+            Transport::Plain(stream) => stream.read_behind(kept, f),
+            Transport::Tls(stream) => stream.read_with(|bytes| f(&[kept, bytes].concat())),
+        }
+    }
+
     /// Takes of `bytes` what can be sent without waiting. TLS may keep some of it encrypted: see [`Transport::try_flush`].
     ///
     /// # Errors

@@ -44,6 +44,10 @@ const CONGESTION_LOOK: Duration = Duration::from_millis(1);
 /// How often a connection that is blocked looks whether its client is still there.
 const BLOCKED_LOOK: Duration = Duration::from_secs(1);
 
+/// The longest beginning of a frame that is copied in front of what comes next, so that the shard's buffer serves as long
+/// as frames are small beside it. A longer one is completed in a buffer of its own.
+const KEPT_MAX: usize = 8 * 1024;
+
 /// Bytes to read at least when a frame is incomplete.
 const READ_MIN: usize = 16 * 1024;
 
@@ -201,10 +205,16 @@ impl Connection {
 
     /// Reads and handles what comes for as long as `wanted` says.
     fn read_while(self: &Rc<Self>, pending: &mut Vec<u8>, wanted: impl Fn(&Machine) -> bool) -> Result<(), Ended> {
+        let mut kept = Vec::new();
         while wanted(&self.machine.borrow()) {
             self.wait_while_behind();
-            if pending.is_empty() {
-                self.stream.read_with(|bytes| self.take(bytes, pending))??;
+            if pending.len() <= KEPT_MAX {
+                std::mem::swap(pending, &mut kept);
+                pending.clear();
+                self.stream.read_behind(&kept, |bytes| self.take(bytes, kept.len(), pending))??;
+                if pending.is_empty() {
+                    (*pending, kept) = (Vec::new(), Vec::new()); // an idle connection owns no buffer
+                }
             } else {
                 self.read_more(pending)?;
             }
@@ -250,9 +260,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Handles what was read; what is left of it waits in `pending`.
-    fn take(self: &Rc<Self>, bytes: &[u8], pending: &mut Vec<u8>) -> Result<(), Ended> {
-        self.note_received(bytes.len())?;
+    /// Handles what was read behind the first `kept` bytes; what is left of it waits in `pending`.
+    fn take(self: &Rc<Self>, bytes: &[u8], kept: usize, pending: &mut Vec<u8>) -> Result<(), Ended> {
+        self.note_received(bytes.len() - kept)?;
         let (done, _) = self.handle(bytes)?;
         pending.extend_from_slice(&bytes[done..]);
         Ok(())
