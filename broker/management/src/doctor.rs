@@ -239,6 +239,7 @@ mod tests {
                 prefetch,
                 priority: 0,
                 window_bytes: 1000,
+                stream: None,
             };
             self.queue.consume(spec, self.now, &mut Vec::new()).expect("nobody is exclusive");
             self

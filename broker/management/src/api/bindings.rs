@@ -93,7 +93,10 @@ pub(crate) fn list(cx: &Context<'_>) -> Result<Response, Failure> {
 /// GET /queues/{vhost}/{name}/bindings
 pub(crate) fn list_of_queue(cx: &Context<'_>) -> Result<Response, Failure> {
     let host = cx.host()?;
-    let record = queues::record(cx, &host)?;
+    let record = match queues::record(cx, &host) {
+        Err(Failure::NotFound) => return cx.list(Vec::<BindingRow>::new()), // as from RabbitMQ
+        found => found?,
+    };
     let to = BindingEnd::Queue(record.name.clone());
     cx.list(collect(cx, &[host], |vhost| {
         let mut all = vec![implicit(&record.name)];

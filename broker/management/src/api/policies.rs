@@ -6,6 +6,7 @@ use leveret_core::value::Value as Field;
 use serde_json::{Value, json};
 
 use super::context::Context;
+use crate::clock::timestamp;
 use crate::failure::Failure;
 use crate::http::{Response, Status};
 use crate::json::{from_arguments, from_field};
@@ -171,4 +172,73 @@ pub(crate) fn put_global(cx: &Context<'_>) -> Result<Response, Failure> {
 /// DELETE /global-parameters/{name}
 pub(crate) fn delete_global(cx: &Context<'_>) -> Result<Response, Failure> {
     cx.administer(Command::DeleteGlobalParameter { name: cx.name("name").into() })
+}
+
+// ---- shovels
+
+/// The component whose parameters declare shovels.
+const SHOVEL: &str = "shovel";
+
+/// GET /shovels, /shovels/{vhost}: those that are declared. None runs, and their state says so.
+pub(crate) fn list_shovels(cx: &Context<'_>) -> Result<Response, Failure> {
+    let mut rows = Vec::new();
+    for host in cx.hosts()? {
+        let Some(vhost) = cx.access.vhost(&host.name) else { continue };
+        let declared = vhost.parameters.iter().filter(|((component, _), _)| &**component == SHOVEL);
+        rows.extend(declared.map(|((_, name), value)| show_shovel(cx, &host.name, name, value)));
+    }
+    cx.list(rows)
+}
+
+fn show_shovel(cx: &Context<'_>, vhost: &str, name: &str, value: &Field) -> Value {
+    let mut shown = json!({
+        "node": cx.broker().facts().node, "timestamp": timestamp(cx.broker().now_ms()), "name": name, "vhost": vhost,
+        "type": "dynamic", "state": "terminated", "reason": "this broker does not run shovels yet",
+    });
+    let value = from_field(value);
+    for (from, to) in [
+        ("src-queue", "src_queue"),
+        ("src-exchange", "src_exchange"),
+        ("src-protocol", "src_protocol"),
+        ("dest-queue", "dest_queue"),
+        ("dest-exchange", "dest_exchange"),
+        ("dest-protocol", "dest_protocol"),
+    ] {
+        if let Some(found) = value.get(from) {
+            shown[to] = found.clone();
+        }
+    }
+    for (from, to) in [("src-uri", "src_uri"), ("dest-uri", "dest_uri")] {
+        if let Some(uri) = value.get(from).and_then(Value::as_str) {
+            shown[to] = json!(without_password(uri));
+        }
+    }
+    shown
+}
+
+/// Passwords in addresses are not for everybody who may watch.
+fn without_password(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else { return String::new() };
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    format!("{scheme}://{rest}")
+}
+
+/// DELETE /shovels/vhost/{vhost}/{name}
+pub(crate) fn delete_shovel(cx: &Context<'_>) -> Result<Response, Failure> {
+    let vhost = cx.host()?.name;
+    cx.administer(Command::DeleteParameter { vhost, component: SHOVEL.into(), name: cx.name("name").into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shown_without_passwords() {
+        let check = |uri: &str, expected: &str| assert_eq!(without_password(uri), expected);
+        check("amqp://u:p@host:5672/%2F", "amqp://host:5672/%2F");
+        check("amqp://u:p@ss@host", "amqp://host");
+        check("amqp://host", "amqp://host");
+        check("secret", "");
+    }
 }
