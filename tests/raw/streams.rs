@@ -182,3 +182,40 @@ crate::transcripts! {
         b1< basic.cancel consumer-tag=t nowait
     "#;
 }
+
+#[test]
+fn a_stream_is_there_after_a_crash() {
+    let broker = harness::Broker::start_ours(2);
+    harness::wire::play(
+        &broker,
+        "
+        a1> queue.declare queue=kept durable arguments={x-queue-type=S:stream}
+        a1> confirm.select
+        a1> basic.publish routing-key=kept body=0
+        a1> basic.publish routing-key=kept body=1 delivery-mode=2 headers={x-stream-filter-value=S:red}
+        a1< queue.declare-ok queue=kept
+        a1< confirm.select-ok
+        a1: confirmed 2
+        ",
+    );
+    let mut broker = broker;
+    broker.kill();
+    let broker = broker.restarted(5);
+    let _log = broker.log_on_failure();
+    harness::wire::play(
+        &broker,
+        "
+        a1> basic.qos prefetch-count=10
+        a1> basic.consume queue=kept consumer-tag=all arguments={x-stream-offset=S:first}
+        a1> basic.consume queue=kept consumer-tag=red arguments={x-stream-offset=S:first x-stream-filter=S:red}
+        a1< basic.qos-ok
+        a1< basic.consume-ok consumer-tag=all
+        a1< basic.deliver consumer-tag=all body=0 headers={x-stream-offset=l:0}
+        a1< basic.deliver consumer-tag=all body=1 headers~\"x-stream-offset=l:1\"
+        a1< basic.consume-ok consumer-tag=red
+        a1< basic.deliver consumer-tag=red body=1
+        b1> basic.publish routing-key=kept body=2
+        a1< basic.deliver consumer-tag=all body=2 headers={x-stream-offset=l:2}
+        ",
+    );
+}
