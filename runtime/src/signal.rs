@@ -3,7 +3,7 @@
 //! A handler sets a flag and writes a byte into a socket pair that the receiving shard watches. Why not `signalfd`: it
 //! takes only signals that are blocked in every thread of the process; a mask is inherited by threads (also those that a
 //! library starts) and, through `exec`, by child processes, which then cannot be interrupted. Handlers are per process
-//! and reset by `exec`.
+//! and reset by `exec`. In a simulation a host's signals are those that somebody on it raises.
 //!
 //! Once a signal was listened for, its default action (such as to end the process) does not come back in this process,
 //! even after the last receiver is gone.
@@ -11,6 +11,7 @@
 use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,8 +19,11 @@ use std::time::{Duration, Instant};
 use signal_hook::SigId;
 use signal_hook::low_level::{pipe, raise, unregister};
 
+use crate::coroutine::current;
 use crate::coroutine::task::Wait;
-use crate::net::io::{Socket, refuse_simulated};
+use crate::driver::sim::World;
+use crate::net::io::Socket;
+use crate::net::simulated::{Inner, SimSocket, world};
 use crate::readiness::Direction;
 use crate::time;
 
@@ -86,12 +90,18 @@ impl Signal {
         }
     }
 
-    /// Sends it to the calling process.
+    /// Sends it to the calling process; in a simulation, to whoever listens on the caller's host, and to nobody else.
     ///
     /// # Errors
     /// The kernel's.
     pub fn raise(self) -> io::Result<()> {
-        raise(self.number())
+        match current::try_with(|shard| shard.driver.world().cloned()).flatten() {
+            None => raise(self.number()),
+            Some(world) => {
+                world.raise(self.number());
+                Ok(())
+            }
+        }
     }
 }
 
@@ -116,32 +126,58 @@ impl fmt::Display for Signal {
 pub struct Signals {
     socket: Socket<UnixStream>,
     sources: Vec<Source>,
+    /// The other end of the socket in a simulation; on a real machine the handlers have it.
+    _wake: Option<SimSocket>,
 }
 
 struct Source {
     signal: Signal,
     came: Arc<AtomicBool>,
+    registered: Registered,
+}
+
+/// With whom a source is registered.
+enum Registered {
     /// The handler's two actions: the flag, then the wake-up.
-    actions: [SigId; 2],
+    Os([SigId; 2]),
+    Sim(Rc<World>, u64),
 }
 
 impl Signals {
     /// Listens for `signals` from now on. If several are there at once they are received in the order given here.
     ///
     /// # Errors
-    /// `InvalidInput` without any signal; the kernel's; `Unsupported` on the simulated driver.
+    /// `InvalidInput` without any signal; the kernel's.
     pub fn new(signals: impl IntoIterator<Item = Signal>) -> io::Result<Signals> {
-        refuse_simulated()?;
+        let signals: Vec<Signal> = signals.into_iter().collect();
+        if signals.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a receiver of no signals would wait for ever"));
+        }
+        match world() {
+            None => Signals::real(signals),
+            Some(world) => Signals::simulated(&world, signals),
+        }
+    }
+
+    fn real(signals: Vec<Signal>) -> io::Result<Signals> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let mut receiver = Signals { socket: Socket::new(ours)?, sources: Vec::new() };
+        let mut receiver = Signals { socket: Socket::new(ours)?, sources: Vec::new(), _wake: None };
         for signal in signals {
             receiver.sources.push(Source::new(signal, theirs.try_clone()?)?);
         }
-        match receiver.sources.is_empty() {
-            true => Err(io::Error::new(io::ErrorKind::InvalidInput, "a receiver of no signals would wait for ever")),
-            false => Ok(receiver),
-        }
+        Ok(receiver)
+    }
+
+    fn simulated(world: &Rc<World>, signals: Vec<Signal>) -> io::Result<Signals> {
+        let (ours, theirs) = SimSocket::pair(world)?;
+        let source = |signal: Signal| {
+            let came = Arc::new(AtomicBool::new(false));
+            let id = world.hear(signal.number(), came.clone(), theirs.fd());
+            Source { signal, came, registered: Registered::Sim(world.clone(), id) }
+        };
+        let sources = signals.into_iter().map(source).collect();
+        Ok(Signals { socket: Socket::of(Inner::Sim(ours))?, sources, _wake: Some(theirs) })
     }
 
     /// Parks until one of the signals comes.
@@ -183,7 +219,7 @@ impl Source {
         let came = Arc::new(AtomicBool::new(false));
         let flag = signal_hook::flag::register(signal.number(), came.clone())?;
         match pipe::register(signal.number(), wake) {
-            Ok(wake) => Ok(Source { signal, came, actions: [flag, wake] }),
+            Ok(wake) => Ok(Source { signal, came, registered: Registered::Os([flag, wake]) }),
             Err(error) => {
                 unregister(flag);
                 Err(error)
@@ -194,8 +230,13 @@ impl Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        for action in self.actions {
-            unregister(action);
+        match &self.registered {
+            Registered::Os(actions) => {
+                for action in actions {
+                    unregister(*action);
+                }
+            }
+            Registered::Sim(world, id) => world.hear_no_more(*id),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use leveret_runtime::signal::{Signal, Signals};
-use leveret_runtime::{Runtime, call, run, shards, spawn, timeout, yield_now};
+use leveret_runtime::{Runtime, call, run, shards, sim, spawn, timeout, yield_now};
 
 #[test]
 fn a_parked_receiver_gets_what_was_raised() {
@@ -71,11 +71,26 @@ fn every_receiver_on_every_shard_gets_it_until_it_is_gone() {
 }
 
 #[test]
-fn the_simulated_machine_has_no_signals() {
-    Runtime::builder()
-        .simulated(1)
-        .build()
-        .unwrap()
-        .run(|| assert_eq!(Signals::new([Signal::Alarm]).unwrap_err().kind(), ErrorKind::Unsupported))
-        .unwrap();
+fn a_simulated_host_hears_its_own_signals_only() {
+    for seed in 0..20 {
+        let ended = Runtime::builder().simulated(seed).build().unwrap().run(|| {
+            let (one, other) = (sim::host("one"), sim::host("other"));
+            let listen = || {
+                let signals = Signals::new([Signal::Terminate, Signal::Hangup]).unwrap();
+                spawn(move || {
+                    (
+                        signals.recv().unwrap(),
+                        signals.recv_timeout(Duration::from_millis(2)).map_err(|error| error.kind()),
+                    )
+                })
+            };
+            let (theirs, others) = (one.run(listen).unwrap(), other.run(listen).unwrap());
+            one.run(|| Signal::Hangup.raise().unwrap()).unwrap();
+            assert_eq!(theirs.join().unwrap(), (Signal::Hangup, Err(ErrorKind::TimedOut)));
+            assert!(!others.is_finished());
+            other.run(|| [Signal::User1, Signal::Hangup, Signal::Terminate].map(|it| it.raise().unwrap())).unwrap();
+            assert_eq!(others.join().unwrap(), (Signal::Terminate, Ok(Signal::Hangup)));
+        });
+        ended.unwrap();
+    }
 }

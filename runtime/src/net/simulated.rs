@@ -123,6 +123,11 @@ impl SimSocket {
         Ok((socket(one), socket(other)))
     }
 
+    /// What names it in its network.
+    pub(crate) fn fd(&self) -> Fd {
+        self.fd
+    }
+
     #[cold]
     fn call<T>(&self, f: impl FnOnce(&mut Net, &World, Fd) -> io::Result<T>) -> io::Result<T> {
         let world = current::try_with(|shard| shard.driver.world().cloned()).flatten();

@@ -12,6 +12,7 @@ pub(crate) mod net;
 pub(crate) mod plan;
 pub(crate) mod random;
 pub(crate) mod schedule;
+mod signals;
 pub(crate) mod trace;
 
 use std::cell::{Cell, RefCell};
@@ -30,6 +31,7 @@ use lanes::SimulatedLanes;
 use net::Net;
 use plan::Plan;
 use random::{Random, Stream, mix};
+use signals::Listeners;
 use trace::Trace;
 
 use crate::mailbox::RemoteWaiter;
@@ -47,6 +49,7 @@ pub(crate) struct World {
     disks: Disks,
     pub(crate) lanes: SimulatedLanes,
     net: RefCell<Net>,
+    signals: Listeners,
     /// Who waits for a socket to be closed.
     freed: RefCell<Vec<RemoteWaiter>>,
     random: Random,
@@ -73,6 +76,7 @@ impl World {
             disks: Disks::default(),
             lanes: SimulatedLanes::default(),
             net: RefCell::new(Net::new(shards)),
+            signals: Listeners::default(),
             freed: RefCell::default(),
             random: Random::new(seed),
         })
