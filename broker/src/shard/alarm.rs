@@ -171,7 +171,8 @@ impl Shard {
             let reading = Reading { resident: resident(), held, disk_free: disk_free(&self.config.data_dir) };
             self.watch.reading.set(reading);
             let Some(thresholds) = self.watch.thresholds() else { continue };
-            let alarms = judge(&reading, &thresholds);
+            let mut alarms = judge(&reading, &thresholds);
+            alarms.disk |= self.stored.is_blocked(); // the log cannot be emptied into segments
             if alarms != self.watch.alarms() {
                 log_change(alarms, &reading, &thresholds);
                 self.raise(alarms);

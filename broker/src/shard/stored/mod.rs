@@ -168,6 +168,11 @@ impl Stored {
             && self.ends.borrow().as_ref().is_some_and(|ends| ends.writer.in_flight_bytes() > IN_FLIGHT_MAX)
     }
 
+    /// Whether the disk has no room for what leaves the log.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.ends.borrow().as_ref().is_some_and(|ends| ends.store.is_blocked())
+    }
+
     /// Hands over what the turn did.
     pub(crate) fn flush(&self) {
         if let Some(ends) = self.ends.borrow_mut().as_mut() {
