@@ -121,7 +121,9 @@ const queues = list("Queues", "queues", queueColumns, { extra: async (cx) => h("
 }, "done"), "main")) });
 
 async function streams() {
-  const found = (await api("queues")).filter((it) => it.type === "stream");
+  // Streams come first when types are sorted backwards.
+  const first = await api("queues?page=1&page_size=500&sort=type&sort_reverse=true");
+  const found = first.items.filter((it) => it.type === "stream");
   return [h("h1", {}, t("Streams")), table(queueColumns, found)];
 }
 
