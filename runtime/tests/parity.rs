@@ -310,6 +310,7 @@ fn unix_listeners_have_a_path() {
         assert!(missing.to_string().contains("listener.sock"), "{missing}");
         let listener = UnixListener::bind(&path).unwrap();
         assert_eq!(UnixListener::bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         assert_eq!(listener.local_addr().unwrap().as_pathname(), Some(&*path));
         let client = spawn({
             let path = path.clone();

@@ -74,6 +74,11 @@ impl Net {
         self.paths.remove(&(host, path.to_owned())).is_some()
     }
 
+    /// Whether a Unix listener is there, or was and left its name.
+    pub(crate) fn has_path(&self, host: HostId, path: &Path) -> bool {
+        self.paths.contains_key(&(host, path.to_owned()))
+    }
+
     /// The next connection that waits, and who it is from.
     pub(crate) fn accept(&mut self, fd: Fd) -> io::Result<(Fd, Addr)> {
         let host = self.sock(fd)?.host;
