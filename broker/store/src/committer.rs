@@ -146,15 +146,15 @@ impl Committer {
         usize::try_from(room).ok().filter(|_| room >= needed)
     }
 
-    /// A new log file gets its blocks as it fills, some megabytes ahead of the groups.
+    /// A new log file gets its blocks as it fills, some megabytes ahead of the groups; the next one while this one fills, so
+    /// that settling has room on a disk that is full.
     fn grow_ahead(&mut self, needed: u64) {
         let (Some(current), Some(keeper), None) = (&self.current, &self.keeper, self.growing) else { return };
         let wanted = (current.offset + needed.max(GROW_AHEAD)).min(self.log_size);
-        let spare =
-            self.spares.front().filter(|spare| current.offset + GROW_AHEAD > self.log_size && spare.blocks == 0);
-        let (log, file, from, to) = match spare {
+        let wants_blocks = |spare: &&Spare| spare.blocks < self.log_size && current.offset > self.log_size / 4;
+        let (log, file, from, to) = match self.spares.front().filter(wants_blocks) {
             _ if current.blocks < wanted => (current.log, &current.file, current.blocks, wanted + GROW_STEP),
-            Some(spare) => (spare.log, &spare.file, 0, GROW_STEP),
+            Some(spare) => (spare.log, &spare.file, spare.blocks, spare.blocks + GROW_STEP),
             None => return,
         };
         let to = to.min(self.log_size);

@@ -211,6 +211,7 @@ fn nothing_durable_is_lost_on_a_bad_disk() {
                 Fault::at("fs.*").nth(call).then(Effect::Crash),
                 Fault::at("fs.write").chance(0.05).then(Effect::Short),
                 Fault::at("fs.read").chance(0.05).then(Effect::Short),
+                Fault::at("fs.rename").chance(0.3).then(Effect::Delay(Duration::from_millis(500))),
                 Fault::at("fs.sync").chance(0.02).then(Effect::Delay(Duration::from_millis(100))),
             ]
         });
