@@ -57,7 +57,7 @@ pub fn serve(config: Config) -> io::Result<()> {
 }
 
 /// The main coroutine.
-fn run(config: &Arc<Config>) -> io::Result<()> {
+pub(crate) fn run(config: &Arc<Config>) -> io::Result<()> {
     leveret_core::key_hashes([runtime::random::u64(), runtime::random::u64()]);
     let signals = Signals::new([Signal::Interrupt, Signal::Terminate])?;
     let requests = Signals::new([Signal::Quit, Signal::Hangup])?;
@@ -199,7 +199,9 @@ fn note_store_event(event: leveret_store::Event) {
             log::error!(
                 "the disk failed, and the broker stops so that nothing is confirmed that is not there: {reason}"
             );
-            std::process::exit(EXIT_DISK_FAILED);
+            if !runtime::sim::is_simulated() {
+                std::process::exit(EXIT_DISK_FAILED);
+            }
         }
         leveret_store::Event::Blocked { reason } => log::error!("the disk is full: {reason}"),
         leveret_store::Event::Unblocked => log::info!("the disk has room again"),

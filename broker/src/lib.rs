@@ -15,4 +15,6 @@ pub mod logging;
 pub mod metadata;
 pub mod perf;
 pub mod shard;
+#[cfg(test)]
+mod simulation;
 pub mod transport;

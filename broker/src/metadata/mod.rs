@@ -82,7 +82,7 @@ pub fn lock_data_dir(dir: &Path) -> io::Result<File> {
         let text = format!("data directory {}: {error}; choose another with --data-dir", dir.display());
         io::Error::new(error.kind(), text)
     };
-    runtime::fs::create_dir_all_mode(dir, 0o700).map_err(explain)?;
+    make_dir(dir).map_err(explain)?;
     runtime::fs::lock(dir.join(LOCK_NAME)).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => {
             let text = format!(
@@ -94,4 +94,23 @@ pub fn lock_data_dir(dir: &Path) -> io::Result<File> {
         }
         _ => explain(error),
     })
+}
+
+/// Makes a directory and those above it that are missing, so that their names survive a power cut too.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for folder in dir.ancestors().filter(|folder| *folder != Path::new("")) {
+        if runtime::fs::exists(folder)? {
+            break;
+        }
+        missing.push(folder);
+    }
+    runtime::fs::create_dir_all_mode(dir, 0o700)?;
+    for folder in missing {
+        match folder.parent() {
+            Some(parent) if parent != Path::new("") => runtime::fs::sync_dir(parent)?,
+            _ => runtime::fs::sync_dir(".")?,
+        }
+    }
+    Ok(())
 }

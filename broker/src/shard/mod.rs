@@ -348,9 +348,17 @@ impl Shard {
 /// Ends the process because going on could lose or contradict what clients were told.
 pub fn stop_process(reason: &str) -> ! {
     log::error!("{reason}: the broker stops");
+    if runtime::sim::is_simulated() {
+        loop {
+            runtime::sleep(FOR_EVER); // the simulation's process goes on without this broker
+        }
+    }
     eprintln!("leveret: {reason}: the broker stops");
     std::process::exit(EXIT_FATAL);
 }
+
+/// Longer than any simulation.
+const FOR_EVER: Duration = Duration::from_secs(1 << 32);
 
 /// The exit code of [`stop_process`]: an input or output error, as in sysexits.h.
 const EXIT_FATAL: i32 = 74;

@@ -52,6 +52,13 @@ use std::rc::Rc;
 use crate::coroutine::current;
 use crate::driver::sim::{World, last_hash};
 
+/// Whether the caller runs on a simulated machine. False on the real driver, and outside of a runtime.
+///
+/// For the few things that a simulated program must not do to the process around it, such as ending it.
+pub fn is_simulated() -> bool {
+    current::try_with(|shard| shard.driver.is_simulated()).unwrap_or(false)
+}
+
 /// The hash of all that has happened in this simulation so far: decisions of the scheduler, moves of the clock, events of the
 /// network and the disk, random draws. Outside of a runtime: of the last simulation that ended on this thread.
 ///
