@@ -42,6 +42,9 @@ const RECORD_MARGIN: u64 = 1024 * 1024;
 /// The exit code when the disk has failed.
 const EXIT_DISK_FAILED: i32 = 74;
 
+/// A password's digest takes 19 MiB for a moment, on any of the runtime's threads.
+const LARGE_ALLOCATION: usize = 4 * 1024 * 1024;
+
 /// A shard that has not looked at its sockets for so long is worth a line in the log.
 const STALL_LIMIT: Duration = Duration::from_secs(1);
 
@@ -50,6 +53,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(1);
 /// # Errors
 /// An address that cannot be listened on, a data directory that cannot be made, a number of shards out of range.
 pub fn serve(config: Config) -> io::Result<()> {
+    runtime::map_allocations_above(LARGE_ALLOCATION);
     let runtime = Runtime::builder().shards(config.shards).watchdog(STALL_LIMIT).build()?;
     let _ = runtime::raise_descriptor_limit();
     let config = Arc::new(config);

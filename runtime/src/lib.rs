@@ -95,5 +95,5 @@ pub use offload::offload;
 pub use remote::{RemoteJoinHandle, call, post, shard_count, shard_id, shards, spawn_on};
 pub use runtime::{Builder as RuntimeBuilder, Handle, Runtime, SHARDS_MAX, STACK_SIZE_DEFAULT, on_turn_end, run};
 pub use shard::ShardId;
-pub use sys::limits::raise_descriptor_limit;
+pub use sys::limits::{map_allocations_above, raise_descriptor_limit};
 pub use time::{sleep, sleep_until};

@@ -30,6 +30,29 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// Has allocations above so many bytes mapped one by one, so that their memory goes back to the system when they are freed.
+/// For programs whose threads now and then need tens of megabytes for a moment: glibc would else keep as much in each
+/// thread's arena for ever, since it raises its own limit (128 KiB, then up to 32 MiB) with what it sees.
+///
+/// False where the allocator has no such limit. To be called before threads are started.
+///
+/// ```
+/// leveret_runtime::map_allocations_above(8 * 1024 * 1024);
+/// ```
+pub fn map_allocations_above(bytes: usize) -> bool {
+    let Ok(bytes) = libc::c_int::try_from(bytes) else { return false };
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: it sets one of the allocator's own numbers.
+        (unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, bytes) }) == 1
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    {
+        let _ = bytes;
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
