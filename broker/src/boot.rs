@@ -62,7 +62,10 @@ pub fn serve(config: Config) -> io::Result<()> {
 
 /// The main coroutine.
 pub(crate) fn run(config: &Arc<Config>) -> io::Result<()> {
-    leveret_core::key_hashes([runtime::random::u64(), runtime::random::u64()]);
+    if !runtime::sim::is_simulated() {
+        // In a simulation the order of a hash table must follow from the seed, and the key is the process's.
+        leveret_core::key_hashes([runtime::random::u64(), runtime::random::u64()]);
+    }
     let signals = Signals::new([Signal::Interrupt, Signal::Terminate])?;
     let requests = Signals::new([Signal::Quit, Signal::Hangup])?;
     let _lock = lock_data_dir(&config.data_dir)?;
