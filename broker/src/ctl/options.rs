@@ -36,7 +36,7 @@ pub struct Global {
     /// The data directory of the broker to talk to [default: ./leveret-data, then /var/lib/leveret]
     #[arg(long, global = true, value_name = "DIR", env = "LEVERET_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Talk to the HTTP API of another machine, such as http://broker.example:15672
+    /// Talk to the HTTP API of another machine, such as `http://broker.example:15672`
     #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
     /// User for --url

@@ -7,7 +7,7 @@
 //!
 //! Every message has an *offset*, counted from 0, for ever. Nothing is removed from the middle: retention drops whole segments at
 //! the front, never the last one, as RabbitMQ does. A segment is what a store would keep in a file: it needs no more than
-//! [`Segment`]'s fields to be found and dropped again.
+//! `Segment`'s fields to be found and dropped again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

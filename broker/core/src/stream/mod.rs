@@ -5,7 +5,7 @@
 //!   readers:     a^       b^       c^       each with credit (prefetch) and a window of its own
 //! ```
 //!
-//! A [`Stream`] stands behind a [`Queue`](crate::queue::Queue) of that type and does for it what concerns messages. Acknowledging
+//! A `Stream` stands behind a [`Queue`](crate::queue::Queue) of that type and does for it what concerns messages. Acknowledging
 //! gives a reader credit and nothing else; reject, nack and requeue do the same. A delivery is named by a number of its own rather
 //! than by its offset, because several readers may hold the same message.
 //!
