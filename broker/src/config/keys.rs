@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use leveret_core::access::Tag;
 
 use super::value::{self, InvalidValue, address, boolean, limit, milliseconds, minutes, number, share, size, timeout};
-use super::{CertificateUser, Config, Confirm, LogFormat};
+use super::{Config, Confirm, LogFormat};
 
 /// What is known of a key.
 pub struct Key {
@@ -169,11 +169,7 @@ pub static KEYS: &[Key] = &[
         |config, _, text| put(&mut config.limits.consumer_timeout, timeout(text)?),
         |config| config.limits.consumer_timeout.map_or("infinity".into(), |limit| limit.as_millis().to_string()),
     ),
-    acts(
-        "consumer_max_per_channel",
-        |config, _, text| put(&mut config.limits.consumer_max_per_channel, limit(text)?),
-        |config| or_infinity(config.limits.consumer_max_per_channel),
-    ),
+    unsupported("consumer_max_per_channel", "the number of consumers has no limit of its own"),
     acts(
         "connection_max",
         |config, _, text| put(&mut config.limits.connection_max, limit(text)?),
@@ -316,14 +312,7 @@ pub static KEYS: &[Key] = &[
     ignored("ssl_options.ciphers.*", "only today's strong cipher suites are offered"),
     ignored("ssl_options.**", "the TLS library's own defaults hold"),
     ignored("ssl_handshake_timeout", "handshake_timeout covers TLS too"),
-    acts(
-        "ssl_cert_login_from",
-        |config, _, text| put(&mut config.tls.user_from, certificate_user(text)?),
-        |config| match config.tls.user_from {
-            CertificateUser::DistinguishedName => "distinguished_name".into(),
-            CertificateUser::CommonName => "common_name".into(),
-        },
-    ),
+    unsupported("ssl_cert_login_from", "certificates are verified, but users log in by password"),
     unsupported("ssl_cert_login_san_**", "set ssl_cert_login_from to distinguished_name or common_name"),
     unsupported("management.ssl.**", "the HTTP listener uses the certificate of ssl_options"),
     unsupported("prometheus.ssl.**", "put a proxy that speaks TLS in front of the Prometheus port"),
@@ -361,20 +350,11 @@ pub static KEYS: &[Key] = &[
     ignored("management.hsts.**", "let the proxy that speaks TLS send it"),
     unsupported("management.**", "this part of the management plugin is not there"),
     ignored("collect_statistics", OUR_MEANS),
-    acts(
-        "prometheus.path",
-        |config, _, text| put(&mut config.metrics.path, text.into()),
-        |config| config.metrics.path.clone(),
-    ),
-    acts(
-        "prometheus.return_per_object_metrics",
-        |config, _, text| put(&mut config.metrics.per_object, boolean(text)?),
-        |config| config.metrics.per_object.to_string(),
-    ),
-    acts(
+    unsupported("prometheus.path", "metrics are at /metrics"),
+    unsupported("prometheus.return_per_object_metrics", "ask for /metrics/per-object"),
+    unsupported(
         "prometheus.authentication.enabled",
-        |config, _, text| put(&mut config.metrics.authentication, boolean(text)?),
-        |config| config.metrics.authentication.to_string(),
+        "metrics need no login: bind prometheus.tcp.ip to an address of yours",
     ),
     // ---- the log
     acts("log.console.level", |config, _, text| log_level(config, "", text), |config| config.log.filter.clone()),
@@ -409,7 +389,7 @@ pub static KEYS: &[Key] = &[
     ignored("log.file.**", "the log goes to standard error; let the service manager keep it"),
     unsupported("log.**", "the log goes to standard error only"),
     // ---- how to log in
-    acts("auth_mechanisms.*", auth_mechanism, |_| "PLAIN AMQPLAIN".into()),
+    ignored("auth_mechanisms.*", "PLAIN and AMQPLAIN are offered; EXTERNAL is not there yet"),
     acts("auth_backends.*", auth_backend, |_| "internal".into()),
     unsupported("auth_backends.*.*", "only the internal user database is there"),
     unsupported("auth_http.**", "only the internal user database is there"),
@@ -559,14 +539,6 @@ fn verify(text: &str) -> Result<bool, InvalidValue> {
     }
 }
 
-fn certificate_user(text: &str) -> Result<CertificateUser, InvalidValue> {
-    match text {
-        "distinguished_name" => Ok(CertificateUser::DistinguishedName),
-        "common_name" => Ok(CertificateUser::CommonName),
-        _ => Err(InvalidValue { expected: "distinguished_name or common_name" }),
-    }
-}
-
 fn tls_version(config: &mut Config, _: &[&str], text: &str) -> Result<(), InvalidValue> {
     match text {
         "tlsv1.3" => put(&mut config.tls.tls13, true),
@@ -591,13 +563,6 @@ fn log_format(text: &str) -> Result<LogFormat, InvalidValue> {
         "plaintext" | "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err(InvalidValue { expected: "plaintext or json" }),
-    }
-}
-
-fn auth_mechanism(_: &mut Config, _: &[&str], text: &str) -> Result<(), InvalidValue> {
-    match text {
-        "PLAIN" | "AMQPLAIN" | "EXTERNAL" => Ok(()),
-        _ => Err(InvalidValue { expected: "PLAIN, AMQPLAIN or EXTERNAL" }),
     }
 }
 
