@@ -24,6 +24,9 @@ const CLIENTS: u64 = 100;
 /// Before memory is looked at for the first time: pools and allocators have grown to their size by then.
 const WARM_UP: u64 = 20_000;
 
+/// Connections from one line about memory to the next.
+const BETWEEN_LOOKS: u64 = 100_000;
+
 /// Growth that counts as none.
 const SLACK_KIB: u64 = 1024;
 
@@ -44,7 +47,13 @@ fn soak(cycles: u64) {
     let serving = spawn(move || server.serve_local(|stream, _peer| serve(stream)));
     repeat(WARM_UP, addr);
     let (rss_before, before, start) = (rss_kib(), settled(&handle), time::now());
-    repeat(cycles - WARM_UP, addr);
+    let mut left = cycles - WARM_UP;
+    while left > 0 {
+        let next = left.min(BETWEEN_LOOKS);
+        repeat(next, addr);
+        left -= next;
+        println!("soak: {} connections killed, RSS {} KiB", cycles - left, rss_kib());
+    }
     let seconds = (time::now() - start).as_secs_f64();
     let (rss_after, after) = (rss_kib(), settled(&handle));
     println!(

@@ -52,6 +52,19 @@ impl From<Elapsed> for std::io::Error {
 /// # }).unwrap();
 /// ```
 ///
+/// ```
+/// use std::io::{self, Read};
+/// use std::time::Duration;
+/// use leveret_runtime::{net::UnixStream, timeout};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (mut ours, _theirs) = UnixStream::pair().unwrap();
+/// let mut header = [0; 8];
+/// // Around whole conversations, with `?` through both kinds of failure:
+/// let read = timeout(Duration::from_secs(5), || ours.read_exact(&mut header)).unwrap_or_else(|late| Err(late.into()));
+/// assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// [`Elapsed`] when the time was over first.
 ///

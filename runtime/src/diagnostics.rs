@@ -19,6 +19,19 @@ use crate::shard::{Shard, ShardId};
 mod frames;
 
 /// One coroutine at one moment.
+///
+/// ```
+/// use leveret_runtime::{Builder, coroutines, sleep, yield_now};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let sleeper = Builder::new().name("sleeper").spawn(|| sleep(std::time::Duration::from_secs(60))).unwrap();
+/// sleep(std::time::Duration::from_secs(5));
+/// let info = &coroutines()[1];
+/// assert_eq!((info.name.as_str(), info.waited.as_secs(), info.age.as_secs()), ("sleeper", 5, 5));
+/// sleeper.kill();
+/// yield_now();
+/// assert_eq!(coroutines().len(), 1);
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CoroutineInfo {
@@ -163,6 +176,14 @@ fn render(list: &[CoroutineInfo]) -> String {
 }
 
 /// How the stacks of one size were used on a shard.
+///
+/// ```
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let stacks = leveret_runtime::stack_use();
+/// assert!(stacks[0].to_string().contains("in use"));
+/// assert!(stacks[0].deepest <= stacks[0].size);
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StackUse {
@@ -203,14 +224,14 @@ pub fn stack_use() -> Vec<StackUse> {
 
 impl Shard {
     pub(crate) fn stack_use(&self) -> Vec<StackUse> {
-        let pools = self.stacks.pools();
-        let used = |pool: &crate::coroutine::stack::StackPool| StackUse {
+        let uses = self.stacks.uses();
+        uses.map(|(pool, in_use)| StackUse {
             size: pool.stack_size(),
-            in_use: pool.in_use(),
+            in_use,
             most: pool.most(),
             deepest: pool.deepest(),
-        };
-        pools.iter().map(|pool| used(pool)).collect()
+        })
+        .collect()
     }
 }
 

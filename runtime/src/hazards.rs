@@ -30,6 +30,7 @@
 //! | hazard | what we do | shown by |
 //! |---|---|---|
 //! | An edge that was not consumed is gone | readiness is kept for each socket and direction; only "would block" or a short transfer clears it | net `bytes_go_through_in_order_and_end` |
+//! | That a call is worth a try does not mean that it would not block: so stands a fresh socket, and one that gave all that was asked for | `wait_readable`, `wait_writable` and selects ask the kernel once more | parity `waiting_until_it_is_readable_does_not_end_before_it_is` |
 //! | A short read does not mean "drained" once the peer has closed: bytes and the end may come in one event | after a close was seen, reads are never taken for drained | hazards `bytes_and_the_end_in_one_event_are_both_read` |
 //! | The end of the peer's sending is not the end of the connection | after reading the end, writing goes on | net `bytes_go_through_in_order_and_end` |
 //! | An event of a batch may name a slot that was freed and used again meanwhile | tokens carry a generation; a stale event does nothing | `readiness` tests |

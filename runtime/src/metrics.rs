@@ -41,6 +41,13 @@ pub(crate) struct Counters {
 /// A shard's counters at one moment. `turns` to `longest_turn` are since the shard started, the others are as things stand.
 ///
 /// Printed, it is a line for each: its name and its value.
+///
+/// ```
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let text = leveret_runtime::stats().to_string();
+/// assert!(text.lines().any(|line| line.starts_with("switches")));
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

@@ -111,6 +111,14 @@ struct Slot<T> {
 /// # }).unwrap();
 /// ```
 ///
+/// ```
+/// use leveret_runtime::{JoinError, offload, spawn};
+/// # leveret_runtime::run(|| {
+/// let failed = spawn(|| offload(|| -> u32 { "many".parse().expect("a number") })).join();
+/// assert!(matches!(failed, Err(JoinError::Panicked(_)))); // a panic over there is one here
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// With the panic of `f`; outside of a coroutine; and in a destructor while the stack unwinds.
 pub fn offload<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {

@@ -17,7 +17,7 @@ use std::ops::{BitOr, BitOrAssign};
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use slab::Slab;
 
@@ -28,7 +28,7 @@ use crate::descriptors;
 use crate::shard::Shard;
 
 use patience::Patience;
-pub(crate) use patience::Side;
+pub(crate) use patience::{Limit, Side};
 
 /// What a descriptor is ready for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,14 +286,14 @@ impl Registration {
         &self,
         direction: Direction,
         wanted: usize,
-        timeout: impl Fn() -> Option<Duration>,
+        timeout: impl Fn() -> Limit,
         mut call: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
         let shard = current::here();
         shard.charge_call();
         loop {
-            if wanted == 0 && direction == Direction::Write && !self.is_ready(direction) {
-                return Ok(0); // there is room for nothing, says the kernel too
+            if wanted == 0 && !self.is_ready(direction) {
+                return Ok(0); // there is room for nothing; a Unix stream's read of nothing would wait, a TCP stream's not
             }
             self.await_transfer(&shard, direction, &timeout)?;
             let result = call();
@@ -309,7 +309,7 @@ impl Registration {
         &self,
         shard: &Shard,
         direction: Direction,
-        timeout: &impl Fn() -> Option<Duration>,
+        timeout: &impl Fn() -> Limit,
     ) -> io::Result<()> {
         while !self.is_ready(direction) {
             self.wait_within(shard, direction, timeout())?;
@@ -435,7 +435,7 @@ impl Registration {
 
     /// Waits once; the end of the wait need not mean readiness.
     #[inline(never)]
-    fn wait_within(&self, shard: &Shard, direction: Direction, limit: Option<Duration>) -> io::Result<()> {
+    fn wait_within(&self, shard: &Shard, direction: Direction, limit: Limit) -> io::Result<()> {
         match direction {
             Direction::Read => self.wait_patiently(shard, Direction::Read, limit),
             Direction::Write => self.wait_patiently(shard, Direction::Write, limit),
@@ -443,7 +443,7 @@ impl Registration {
     }
 
     #[inline(always)] // one function from here to the switch of stacks: its calls were a tenth of a request's instructions
-    fn wait_patiently(&self, shard: &Shard, direction: Direction, limit: Option<Duration>) -> io::Result<()> {
+    fn wait_patiently(&self, shard: &Shard, direction: Direction, limit: Limit) -> io::Result<()> {
         let source = &*self.source;
         if source.home != shard.sources.home.0 {
             return Err(stranger());
@@ -451,9 +451,9 @@ impl Registration {
         let parker = Parker::arm_on(shard).map_err(io::Error::from)?;
         leave(source.waiter(direction), &parker)?;
         match limit {
-            None => source.patience(direction).endless(),
-            Some(limit) => {
-                let side = Side { token: self.token, direction };
+            Limit::NONE => source.patience(direction).endless(),
+            limit => {
+                let side = Side::new(self.token, direction);
                 shard.sources.be_patient(source.patience(direction), side, limit);
             }
         }
@@ -643,6 +643,8 @@ impl Drop for Registration {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
 
     #[test]
@@ -661,5 +663,26 @@ mod tests {
         let both = Ready::READABLE | Ready::READ_CLOSED;
         assert!(both.has(Ready::READABLE) && both.has(Ready::READ_CLOSED) && !both.has(Ready::WRITABLE));
         assert_eq!(both.without(Ready::READABLE), Ready::READ_CLOSED);
+    }
+
+    #[test]
+    fn what_was_meant_for_a_slots_last_owner_reaches_nobody() {
+        crate::run(|| {
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("two sockets");
+            let last = Registration::not_ready(ours.as_raw_fd()).expect("a registration");
+            let stale = last.token;
+            drop(last);
+            let owner = Registration::not_ready(theirs.as_raw_fd()).expect("a registration");
+            assert_eq!(owner.token.slot, stale.slot, "the slot is used again");
+            current::with(|shard| {
+                let sources = &shard.sources;
+                assert_eq!((sources.fd(stale), sources.fd(owner.token)), (None, Some(theirs.as_raw_fd())));
+                sources.listen().on_event(shard, stale, Ready::READABLE | Ready::WRITABLE);
+                assert_eq!(owner.source.ready.get(), Ready::NONE);
+                sources.listen().on_event(shard, owner.token, Ready::READABLE);
+                assert_eq!(owner.source.ready.get(), Ready::READABLE);
+            });
+        })
+        .expect("no deadlock");
     }
 }

@@ -29,6 +29,12 @@ pub fn shard_id() -> ShardId {
 
 /// How many shards the runtime has.
 ///
+/// ```
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// assert_eq!(leveret_runtime::shard_count(), 1);
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// Outside of a runtime.
 pub fn shard_count() -> usize {
@@ -63,6 +69,16 @@ struct RemoteState<T> {
 }
 
 /// Owns the right to the result of a coroutine on another shard. Dropping it lets the coroutine run on, detached.
+///
+/// ```
+/// use leveret_runtime::{Runtime, shards, spawn_on};
+/// let runtime = Runtime::builder().shards(2).simulated(1).build().unwrap();
+/// runtime.run(|| {
+///     let everywhere: Vec<_> = shards().map(|shard| spawn_on(shard, move || shard.index())).collect();
+///     let found: Vec<_> = everywhere.into_iter().map(|there| there.join().unwrap()).collect();
+///     assert_eq!(found, [0, 1]);
+/// }).unwrap();
+/// ```
 #[must_use = "dropping the handle detaches the coroutine; bind it to `_` on purpose, or join it"]
 pub struct RemoteJoinHandle<T> {
     state: Arc<Mutex<RemoteState<T>>>,
@@ -168,6 +184,17 @@ fn lock<T>(state: &Mutex<RemoteState<T>>) -> std::sync::MutexGuard<'_, RemoteSta
 impl<T: Send> RemoteJoinHandle<T> {
     /// Waits for the end and gives the value. If the caller is killed or timed out meanwhile, the coroutine goes on, detached.
     ///
+    /// ```
+    /// use leveret_runtime::{Runtime, shards, spawn_on};
+    /// let runtime = Runtime::builder().shards(2).simulated(1).build().unwrap();
+    /// runtime.run(|| {
+    ///     let other = shards().nth(1).unwrap();
+    ///     assert_eq!(spawn_on(other, || "from there").join().unwrap(), "from there");
+    ///     let lost = spawn_on(other, || panic!("far away")).join();
+    ///     assert_eq!(lost.unwrap_err().message(), Some("far away"));
+    /// }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The coroutine's panic; that it was killed, or never began because its runtime has ended; that the caller unwinds and
     /// would have to wait.
@@ -180,6 +207,17 @@ impl<T: Send> RemoteJoinHandle<T> {
     }
 
     /// Waits at most `limit`; gives the handle back when the end has not come.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Runtime, shards, sleep, spawn_on};
+    /// let runtime = Runtime::builder().shards(2).simulated(1).build().unwrap();
+    /// runtime.run(|| {
+    ///     let slow = spawn_on(shards().nth(1).unwrap(), || sleep(Duration::from_secs(5)));
+    ///     let slow = slow.join_timeout(Duration::from_secs(1)).unwrap_err(); // not yet
+    ///     assert!(slow.join_timeout(Duration::from_secs(5)).is_ok());
+    /// }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The handle, to try again: the time was over, or the caller unwinds.
@@ -217,6 +255,17 @@ impl<T: Send> RemoteJoinHandle<T> {
     }
 
     /// Ends the coroutine at its next wait, as [`JoinHandle::kill`] does.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{JoinError, Runtime, shards, sleep, spawn_on};
+    /// let runtime = Runtime::builder().shards(2).simulated(1).build().unwrap();
+    /// runtime.run(|| {
+    ///     let endless = spawn_on(shards().nth(1).unwrap(), || sleep(Duration::MAX));
+    ///     endless.kill(); // from here
+    ///     assert!(matches!(endless.join(), Err(JoinError::Killed)));
+    /// }).unwrap();
+    /// ```
     pub fn kill(&self) {
         let mut state = lock(&self.state);
         state.killed = true;

@@ -93,18 +93,36 @@ impl Builder {
     }
 
     /// Usable bytes of each coroutine's stack, rounded up to pages, at least 16 KiB. See [`STACK_SIZE_DEFAULT`].
+    ///
+    /// ```
+    /// use leveret_runtime::{Runtime, stack_use};
+    /// let runtime = Runtime::builder().stack_size(100_000).build().unwrap();
+    /// assert_eq!(runtime.run(|| stack_use()[0].size).unwrap(), 102_400); // whole pages
+    /// ```
     pub fn stack_size(mut self, bytes: usize) -> Builder {
         self.config.stack_size = bytes;
         self
     }
 
     /// After how many transfers, or bytes, a coroutine lets others run. The default is 16 calls or 256 KiB.
+    ///
+    /// ```
+    /// use leveret_runtime::Runtime;
+    /// let fair = Runtime::builder().budget(4, 16 * 1024).build().unwrap(); // more switches, shorter waits
+    /// fair.run(|| ()).unwrap();
+    /// ```
     pub fn budget(mut self, calls: u32, bytes: usize) -> Builder {
         self.config.budget = Budget { calls, bytes };
         self
     }
 
     /// The most threads for blocking work ([`offload`](crate::offload), files, DNS). The default is 10.
+    ///
+    /// ```
+    /// use leveret_runtime::{Runtime, offload};
+    /// let runtime = Runtime::builder().offload_threads(2).build().unwrap();
+    /// assert_eq!(runtime.run(|| offload(|| 6 * 7)).unwrap(), 42);
+    /// ```
     pub fn offload_threads(mut self, threads: usize) -> Builder {
         self.config.offload_threads = threads;
         self
@@ -112,6 +130,16 @@ impl Builder {
 
     /// Has a thread log every shard that has not looked at its sockets and timers for `limit`, with the name of the coroutine
     /// that holds it. The default is none. It asks the stalled thread by SIGURG.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::Runtime;
+    /// let runtime = Runtime::builder().watchdog(Duration::from_millis(50)).build().unwrap();
+    /// runtime.run(|| {
+    ///     // Blocks the shard: the log says "has not looked at its sockets and timers for", and that 'main' holds it.
+    ///     std::thread::sleep(Duration::from_millis(120));
+    /// }).unwrap();
+    /// ```
     pub fn watchdog(mut self, limit: Duration) -> Builder {
         self.config.watchdog = Some(limit);
         self
@@ -119,6 +147,12 @@ impl Builder {
 
     /// Prints every coroutine with its backtrace to the standard error whenever `signal` comes, also while a shard is held.
     /// The default is none; [`Signal::Quit`] (Ctrl-\\) is the one that users of Go and Java know.
+    ///
+    /// ```
+    /// use leveret_runtime::{Runtime, signal::Signal};
+    /// let runtime = Runtime::builder().dump_on(Signal::Quit).build().unwrap();
+    /// runtime.run(|| Signal::Quit.raise().unwrap()).unwrap(); // prints the coroutines; the program goes on
+    /// ```
     pub fn dump_on(mut self, signal: Signal) -> Builder {
         self.config.dump_on = Some(signal);
         self
@@ -150,6 +184,17 @@ impl Builder {
     /// Runs on a simulated machine: every shard on the calling thread, a virtual clock that jumps when nothing can run, a
     /// simulated network and simulated disks, and whatever is left open (who runs next, when mail arrives, what is random)
     /// drawn from `seed`. The same seed gives the same run. See [`sim`](crate::sim).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Runtime, random, sleep};
+    /// let run = |seed| Runtime::builder().simulated(seed).build().unwrap().run(|| {
+    ///     sleep(Duration::from_secs(86_400)); // a virtual day
+    ///     random::u64()
+    /// });
+    /// assert_eq!(run(7).unwrap(), run(7).unwrap());
+    /// assert_ne!(run(7).unwrap(), run(8).unwrap());
+    /// ```
     pub fn simulated(mut self, seed: u64) -> Builder {
         self.config.driver = DriverKind::Sim { seed };
         self
@@ -246,13 +291,27 @@ impl Runtime {
     /// Runs `main` in a coroutine on shard 0, whose thread is the calling one, and gives its value. When it returns, every
     /// other coroutine is killed and unwinds before this does.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Runtime, sleep, spawn};
+    /// struct Loud;
+    /// impl Drop for Loud { fn drop(&mut self) { println!("unwound") } }
+    /// let runtime = Runtime::builder().build().unwrap();
+    /// let value = runtime.run(|| {
+    ///     let _ = spawn(|| { let _loud = Loud; sleep(Duration::from_secs(3600)) });
+    ///     leveret_runtime::yield_now();
+    ///     "the main coroutine's"
+    /// }); // prints "unwound": whoever has not ended is killed
+    /// assert_eq!(value.unwrap(), "the main coroutine's");
+    /// ```
+    ///
     /// # Errors
     /// [`Deadlock`] with the list of who waits for what, when no coroutine can ever run again. It is detected on one
     /// shard as long as no [`Handle`] is alive, and on any number of simulated ones, which wait for no other thread.
     ///
     /// # Panics
     /// With the panic of `main`, or of a hook or a posted call on any shard; inside of a runtime, which would stand still
-    /// meanwhile (give the other one a thread of its own); and if the kernel refuses an epoll instance or a thread.
+    /// meanwhile (give the other one a thread of its own); and if the kernel refuses an epoll instance, a thread or a stack.
     pub fn run<T: 'static>(self, main: impl FnOnce() -> T + 'static) -> Result<T, Deadlock> {
         assert!(
             current::try_with(|_| ()).is_none(),
@@ -429,7 +488,28 @@ impl Handle {
         Handle { shared }
     }
 
-    /// Spawns `f` on `shard`. The answer is joined from inside the runtime; a plain thread lets it go.
+    /// Spawns `f` on `shard`. The answer is joined from inside the runtime; a plain thread lets it go, and if it wants the
+    /// value it gives `f` the sender of a std channel, whose `send` does not wait:
+    ///
+    /// ```
+    /// use leveret_runtime::{Handle, RemoteJoinHandle, Runtime, shards};
+    /// use std::sync::mpsc;
+    /// let runtime = Runtime::builder().shards(2).build().unwrap();
+    /// runtime.run(|| {
+    ///     let (handle, other) = (Handle::current(), shards().nth(1).unwrap());
+    ///     let thread = std::thread::spawn(move || {
+    ///         let (sender, receiver) = mpsc::channel();
+    ///         let spawned: RemoteJoinHandle<()> = handle.spawn_on(other, move || sender.send(6 * 7).unwrap());
+    ///         (receiver.recv().unwrap(), spawned) // blocks the thread, as it should
+    ///     });
+    ///     let (answer, spawned) = leveret_runtime::offload(|| thread.join().unwrap());
+    ///     assert_eq!(answer, 42);
+    ///     spawned.join().unwrap();
+    /// }).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// For a shard of another runtime that this one has not.
     #[track_caller]
     pub fn spawn_on<T: Send + 'static>(
         &self,

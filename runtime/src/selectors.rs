@@ -63,6 +63,17 @@ impl fmt::Debug for Events {
 }
 
 /// A registration: the descriptor, what it waits for, and what its owner left with it.
+///
+/// ```
+/// use std::os::fd::AsRawFd;
+/// use leveret_runtime::selectors::{Events, Selector};
+/// # leveret_runtime::run(|| {
+/// let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+/// let selector = Selector::new().unwrap();
+/// let key = selector.register(&ours, Events::READ, "peer").unwrap();
+/// assert_eq!((key.fd, key.events, *key.data), (ours.as_raw_fd(), Events::READ, "peer"));
+/// # }).unwrap();
+/// ```
 pub struct Key<D> {
     /// The descriptor.
     pub fd: RawFd,
@@ -110,6 +121,15 @@ pub struct Selector<D> {
 impl<D> Selector<D> {
     /// An empty selector.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::selectors::Selector;
+    /// # leveret_runtime::run(|| {
+    /// let selector: Selector<()> = Selector::new().unwrap();
+    /// assert!(selector.select(Some(Duration::from_millis(1))).unwrap().is_empty()); // nothing to wait for: the time
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The kernel's; `Unsupported` on the simulated driver.
     pub fn new() -> io::Result<Selector<D>> {
@@ -120,6 +140,19 @@ impl<D> Selector<D> {
     }
 
     /// Registers a descriptor, which should be non-blocking, and stay open until [`Selector::unregister`]. `data` may own it.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use leveret_runtime::selectors::{Events, Selector};
+    /// # leveret_runtime::run(|| {
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// let selector = Selector::new().unwrap();
+    /// selector.register(&ours, Events::READ, ()).unwrap();
+    /// assert_eq!(selector.register(&ours, Events::READ, ()).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    /// let file = std::fs::File::open("Cargo.toml").unwrap(); // always ready: nothing to wait for
+    /// assert_eq!(selector.register(&file, Events::READ, ()).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `AlreadyExists` if it is registered, `PermissionDenied` for regular files; the kernel's.
@@ -134,6 +167,18 @@ impl<D> Selector<D> {
 
     /// Changes what a descriptor waits for, and its data.
     ///
+    /// ```
+    /// use leveret_runtime::selectors::{Events, Selector};
+    /// # leveret_runtime::run(|| {
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// let selector = Selector::new().unwrap();
+    /// selector.register(&ours, Events::READ, "reads").unwrap();
+    /// selector.modify(&ours, Events::READ | Events::WRITE, "writes").unwrap();
+    /// let ready = selector.select(None).unwrap();
+    /// assert_eq!((*ready[0].0.data, ready[0].1), ("writes", Events::WRITE)); // there is room, and nothing to read
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `NotFound` if it is not registered.
     pub fn modify(&self, fd: &impl AsFd, events: Events, data: D) -> io::Result<Key<D>> {
@@ -142,6 +187,20 @@ impl<D> Selector<D> {
 
     /// Changes what a descriptor waits for, and leaves its data.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::selectors::{Events, Selector};
+    /// # leveret_runtime::run(|| {
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// let selector = Selector::new().unwrap();
+    /// selector.register(&ours, Events::WRITE, vec!["unsent"]).unwrap();
+    /// assert_eq!(selector.select(None).unwrap().len(), 1);
+    /// selector.modify_events(&ours, Events::READ).unwrap(); // everything is written: wait for an answer
+    /// assert!(selector.select(Some(Duration::ZERO)).unwrap().is_empty());
+    /// assert_eq!(*selector.key(&ours).unwrap().data, ["unsent"]); // its data stays
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `NotFound` if it is not registered.
     pub fn modify_events(&self, fd: &impl AsFd, events: Events) -> io::Result<Key<D>> {
@@ -149,6 +208,17 @@ impl<D> Selector<D> {
     }
 
     /// Takes a descriptor out and gives its key back.
+    ///
+    /// ```
+    /// use leveret_runtime::selectors::{Events, Selector};
+    /// # leveret_runtime::run(|| {
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// let selector = Selector::new().unwrap();
+    /// selector.register(&ours, Events::READ, 7).unwrap();
+    /// assert_eq!(*selector.unregister(&ours).unwrap().data, 7);
+    /// assert!(selector.is_empty() && selector.key(&ours).is_none());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `NotFound` if it is not registered.
@@ -176,6 +246,23 @@ impl<D> Selector<D> {
 
     /// Waits until a descriptor is ready, at most `limit` (`None`: for ever, zero: just looks), and says which are: none
     /// when the time was over. An error or a hang-up counts as ready.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::time::Duration;
+    /// use leveret_runtime::selectors::{Events, Selector};
+    /// # leveret_runtime::run(|| {
+    /// let (mut ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// let selector = Selector::new().unwrap();
+    /// selector.register(&ours, Events::READ, ()).unwrap();
+    /// theirs.write_all(b"x").unwrap();
+    /// for _ in 0..2 { // told again until it was dealt with
+    ///     assert!(selector.select(None).unwrap()[0].1.has(Events::READ));
+    /// }
+    /// ours.read_exact(&mut [0]).unwrap();
+    /// assert!(selector.select(Some(Duration::from_millis(1))).unwrap().is_empty());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// Another coroutine selects here; a destructor calls it while its stack unwinds.

@@ -9,9 +9,7 @@
 //! there once, which is worth ten times as much per message as any scheduling.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,8 +21,9 @@ use crate::coroutine::inspect::Inspection;
 use crate::coroutine::join::panic_message;
 use crate::coroutine::park;
 use crate::coroutine::run_queue::RunQueue;
-use crate::coroutine::stack::{PooledStack, StackPool, WARM_TIME};
-use crate::coroutine::task::{State, Task, Wait};
+use crate::coroutine::stack::WARM_TIME;
+use crate::coroutine::stacks::Stacks;
+use crate::coroutine::task::{Blanks, Name, State, Task, Wait};
 use crate::coroutine::{current, yield_now};
 use crate::diagnostics::CoroutineInfo;
 use crate::driver::Driver;
@@ -48,6 +47,13 @@ const TURN_SWITCHES_MAX: usize = 256;
 const UNWIND_ROUNDS_MAX: usize = 10_000;
 
 /// Which shard: a number from 0, below the runtime's count of shards.
+///
+/// ```
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let here = leveret_runtime::shard_id();
+/// assert_eq!((here.index(), here.to_string().as_str()), (0, "0"));
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardId(pub(crate) u16);
 
@@ -84,6 +90,7 @@ pub(crate) struct Shard {
     pub(crate) current: Cell<*const Task>,
     pub(crate) sources: Sources,
     pub(crate) stacks: Stacks,
+    pub(crate) blanks: Blanks,
     pub(crate) buffers: Buffers,
     pub(crate) counters: Counters,
     tasks: RefCell<Slab<Rc<Task>>>,
@@ -122,49 +129,6 @@ pub(crate) struct Budget {
     pub(crate) bytes: usize,
 }
 
-/// Stack pools by size.
-pub(crate) struct Stacks {
-    default: Rc<StackPool>,
-    others: RefCell<BTreeMap<usize, Rc<StackPool>>>,
-}
-
-impl Stacks {
-    fn new(size: usize) -> Stacks {
-        Stacks { default: StackPool::new(size), others: RefCell::new(BTreeMap::new()) }
-    }
-
-    pub(crate) fn take(&self, size: Option<usize>) -> io::Result<PooledStack> {
-        match size {
-            None => self.default.take(),
-            Some(size) => match StackPool::rounded(size) {
-                size if size == self.default.stack_size() => self.default.take(),
-                size => self.others.borrow_mut().entry(size).or_insert_with(|| StackPool::new(size)).take(),
-            },
-        }
-    }
-
-    /// As [`StackPool::cool`], for all.
-    fn cool(&self) -> bool {
-        let others = self.others.borrow();
-        others.values().fold(self.default.cool(), |more, pool| pool.cool() || more)
-    }
-
-    pub(crate) fn in_use(&self) -> usize {
-        self.default.in_use() + self.others.borrow().values().map(|pool| pool.in_use()).sum::<usize>()
-    }
-
-    /// The most that were on loan at once, of each size.
-    pub(crate) fn most(&self) -> usize {
-        self.default.most() + self.others.borrow().values().map(|pool| pool.most()).sum::<usize>()
-    }
-
-    /// The pools, the default one first.
-    pub(crate) fn pools(&self) -> Vec<Rc<StackPool>> {
-        let others = self.others.borrow();
-        std::iter::once(&self.default).chain(others.values()).cloned().collect()
-    }
-}
-
 impl Shard {
     pub(crate) fn new(id: ShardId, driver: Driver, inbox: Arc<Inbox>, shared: Arc<Shared>, config: &Config) -> Shard {
         let now = driver.now();
@@ -176,6 +140,7 @@ impl Shard {
             current: Cell::new(std::ptr::null()),
             sources: Sources::default(),
             stacks: Stacks::new(config.stack_size),
+            blanks: Blanks::default(),
             buffers: Buffers::default(),
             counters: Counters::default(),
             tasks: RefCell::new(Slab::new()),
@@ -423,6 +388,14 @@ impl Shard {
 
     // ---- coroutines
 
+    /// The entry of a coroutine that begins now; [`Shard::adopt`] follows.
+    #[inline(always)]
+    pub(crate) fn new_task(&self, name: Name, shares_stack: bool) -> Rc<Task> {
+        let number = self.last_number.get() + 1;
+        self.last_number.set(number);
+        self.blanks.entry(self.id, number, name, self.turn_time(), shares_stack)
+    }
+
     pub(crate) fn adopt(&self, task: &Rc<Task>) {
         let key = self.tasks.borrow_mut().insert(task.clone());
         task.key.set(key as u32);
@@ -509,12 +482,6 @@ impl Shard {
         ticket
     }
 
-    pub(crate) fn next_number(&self) -> u64 {
-        let number = self.last_number.get() + 1;
-        self.last_number.set(number);
-        number
-    }
-
     /// Every coroutine of the shard, oldest first.
     pub(crate) fn list(&self) -> Vec<CoroutineInfo> {
         let now = self.driver.now();
@@ -557,8 +524,13 @@ impl Shard {
     /// hundreds of budgets in a turn of its own.)
     #[cold]
     fn use_up_budget(&self) {
-        self.switches_left.set(self.switches_left.get().min(self.run_queue.len()));
+        self.end_turn_soon();
         yield_now();
+    }
+
+    /// The turn is over when all that are ready now have run.
+    pub(crate) fn end_turn_soon(&self) {
+        self.switches_left.set(self.switches_left.get().min(self.run_queue.len()));
     }
 
     #[inline]

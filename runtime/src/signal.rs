@@ -92,6 +92,15 @@ impl Signal {
 
     /// Sends it to the calling process; in a simulation, to whoever listens on the caller's host, and to nobody else.
     ///
+    /// ```
+    /// use leveret_runtime::{Runtime, signal::{Signal, Signals}};
+    /// Runtime::builder().simulated(1).build().unwrap().run(|| {
+    ///     let signals = Signals::new([Signal::Terminate]).unwrap();
+    ///     Signal::Terminate.raise().unwrap(); // in a simulation only its own listeners hear it
+    ///     assert_eq!(signals.recv().unwrap(), Signal::Terminate);
+    /// }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The kernel's.
     pub fn raise(self) -> io::Result<()> {
@@ -146,6 +155,18 @@ enum Registered {
 impl Signals {
     /// Listens for `signals` from now on. If several are there at once they are received in the order given here.
     ///
+    /// ```
+    /// use leveret_runtime::signal::{Signal, Signals};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// assert!(Signals::new([]).is_err());
+    /// let signals = Signals::new([Signal::Terminate, Signal::Interrupt]).unwrap();
+    /// Signal::Interrupt.raise().unwrap();
+    /// Signal::Terminate.raise().unwrap();
+    /// assert_eq!(signals.try_recv(), Some(Signal::Terminate)); // in the order of the list
+    /// assert_eq!(signals.try_recv(), Some(Signal::Interrupt));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `InvalidInput` without any signal; the kernel's.
     pub fn new(signals: impl IntoIterator<Item = Signal>) -> io::Result<Signals> {
@@ -182,6 +203,17 @@ impl Signals {
 
     /// Parks until one of the signals comes.
     ///
+    /// ```
+    /// use leveret_runtime::{signal::{Signal, Signals}, spawn, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let signals = Signals::new([Signal::Hangup]).unwrap();
+    /// let reloads = spawn(move || signals.recv().unwrap());
+    /// yield_now(); // it waits
+    /// Signal::Hangup.raise().unwrap();
+    /// assert_eq!(reloads.join().unwrap(), Signal::Hangup);
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Another coroutine receives from this one already (make a second receiver); a destructor calls it while its stack
     /// unwinds.
@@ -191,6 +223,19 @@ impl Signals {
 
     /// As [`Signals::recv`], for at most `limit`.
     ///
+    /// ```
+    /// use std::{io::ErrorKind, time::Duration};
+    /// use leveret_runtime::signal::{Signal, Signals};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let signals = Signals::new([Signal::User1]).unwrap();
+    /// assert_eq!(signals.recv_timeout(Duration::from_secs(1)).unwrap_err().kind(), ErrorKind::TimedOut);
+    /// Signal::User1.raise().unwrap();
+    /// Signal::User1.raise().unwrap(); // counts once
+    /// assert_eq!(signals.recv_timeout(Duration::ZERO).unwrap(), Signal::User1);
+    /// assert_eq!(signals.try_recv(), None);
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `TimedOut`, and those of [`Signals::recv`].
     pub fn recv_timeout(&self, limit: Duration) -> io::Result<Signal> {
@@ -198,6 +243,16 @@ impl Signals {
     }
 
     /// A signal that has come and was not received yet.
+    ///
+    /// ```
+    /// use leveret_runtime::signal::{Signal, Signals};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let signals = Signals::new([Signal::Quit]).unwrap();
+    /// assert_eq!(signals.try_recv(), None);
+    /// Signal::Quit.raise().unwrap();
+    /// assert_eq!(signals.try_recv(), Some(Signal::Quit));
+    /// # }).unwrap();
+    /// ```
     pub fn try_recv(&self) -> Option<Signal> {
         self.sources.iter().find(|source| source.came.swap(false, Ordering::AcqRel)).map(|source| source.signal)
     }

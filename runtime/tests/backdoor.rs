@@ -49,7 +49,10 @@ fn it_lists_dumps_and_counts() {
                 assert!(list[1].contains("'main' waits for work on the thread pool"), "{list:?}");
                 assert!(list[2].contains("'waits' waits for an event"), "{list:?}");
                 let dump = client.ask("dump");
-                assert!(dump.iter().any(|line| line.starts_with("      ") && line.contains("Event::wait")), "{dump:?}");
+                assert!(
+                    dump.iter().any(|line| line.starts_with("      ") && line.contains("wait at src/sync/event.rs")),
+                    "{dump:?}"
+                );
                 let stats = client.ask("stats");
                 assert!(stats.contains(&"shard 1".to_owned()) && stats.contains(&"parked 2".to_owned()), "{stats:?}");
                 let stacks = client.ask("stacks");

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use leveret_runtime::{Builder, Runtime};
+use leveret_runtime::{Builder, Pool, Runtime, run};
 
 #[test]
 fn deadlock_is_an_error_that_lists_who_waits() {
@@ -24,4 +24,18 @@ fn deadlock_is_an_error_that_lists_who_waits() {
         let names: Vec<_> = deadlock.waiting.iter().map(|info| info.name.as_str()).collect();
         assert_eq!(names, ["main", "waits", "ring"], "{deadlock}");
     }
+}
+
+/// A member that spawns into its own pool while it is full waits for a place that is its own. It used to wait for "a
+/// semaphore", of which the program had none.
+#[test]
+fn a_pool_that_waits_for_itself_is_named() {
+    let ended = run(|| {
+        let pool = Rc::new(Pool::new(1));
+        let theirs = pool.clone();
+        let member = pool.spawn(move || drop(theirs.spawn(|| ())));
+        let _ = member.join();
+    });
+    let text = ended.unwrap_err().to_string();
+    assert!(text.contains("waits for room in its pool"), "{text}");
 }

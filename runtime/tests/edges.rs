@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use leveret_runtime::net::UnixStream;
 use leveret_runtime::signal::{Signal, Signals};
 use leveret_runtime::sync::channel::{Sender, bounded};
-use leveret_runtime::sync::{Event, Mutex, Select};
+use leveret_runtime::sync::{Event, Mutex, Select, Semaphore};
 use leveret_runtime::{
-    Builder, Generator, Handle, JoinError, RemoteJoinHandle, Runtime, mailbox, on_turn_end, post, run, scope, shards,
-    sleep, spawn, spawn_on, stats, time, timeout, yield_now,
+    Builder, Generator, Handle, JoinError, RemoteJoinHandle, Runtime, mailbox, offload, on_turn_end, post, run, scope,
+    shards, sleep, spawn, spawn_on, stats, time, timeout, yield_now,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -106,7 +106,7 @@ fn a_runtime_inside_of_another_is_refused_and_on_another_thread_it_works() {
     run(|| {
         assert!(panics(|| drop(run(|| ()))));
         assert!(panics(|| drop(Runtime::builder().simulated(1).build().unwrap().run(|| ()))));
-        assert_eq!(leveret_runtime::offload(|| run(|| spawn(|| 5).join().unwrap()).unwrap()), 5);
+        assert_eq!(offload(|| run(|| spawn(|| 5).join().unwrap()).unwrap()), 5);
         assert_eq!(std::thread::spawn(|| run(|| 6).unwrap()).join().unwrap(), 6);
     })
     .unwrap();
@@ -314,7 +314,7 @@ fn wait_in_every_way(ended: &Arc<AtomicUsize>) -> usize {
             let (_sender, receiver) = mailbox::channel::channel::<u8>();
             let _ = receiver.receive_batch(&mut Vec::new());
         }),
-        Box::new(|| leveret_runtime::offload(|| std::thread::sleep(Duration::from_millis(1)))),
+        Box::new(|| offload(|| std::thread::sleep(Duration::from_millis(1)))),
         Box::new(|| {
             let (one, _other) = UnixStream::pair().unwrap();
             drop((&one).read(&mut [0]));
@@ -573,4 +573,33 @@ fn stacks_beyond_the_address_space_are_an_error() {
 #[test]
 fn a_receiver_of_no_signals_is_an_error() {
     assert_eq!(run(|| Signals::new([]).map(drop).map_err(|error| error.kind())).unwrap(), Err(ErrorKind::InvalidInput));
+}
+
+#[test]
+fn hooks_run_also_while_somebody_is_always_ready() {
+    let ended = run(|| {
+        let turns = Rc::new(Cell::new(0));
+        let ended = turns.clone();
+        on_turn_end(move || ended.set(ended.get() + 1));
+        (0..100_000).any(|_| {
+            yield_now();
+            turns.get() >= 3
+        })
+    });
+    assert!(ended.unwrap(), "a turn that leaves coroutines ready has hooks as any other");
+}
+
+/// What another shard was left to wake for a wait that is over must not end the next wait.
+#[test]
+fn an_answer_that_comes_too_late_ends_no_other_wait() {
+    let runtime = Runtime::builder().shards(2).build().unwrap();
+    let granted = runtime.run(|| {
+        let there = spawn_on(shards().nth(1).unwrap(), || sleep(Duration::from_millis(40)));
+        let there = there.join_timeout(Duration::from_millis(5)).unwrap_err();
+        let nothing = Semaphore::new(0); // whoever is woken in its line has a permit
+        let granted = nothing.acquire_timeout(Duration::from_millis(150)).is_some();
+        assert!(there.is_finished());
+        granted
+    });
+    assert!(!granted.unwrap());
 }

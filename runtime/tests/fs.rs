@@ -63,6 +63,25 @@ fn whole_files_and_names() {
 }
 
 #[test]
+fn what_is_no_path_and_no_offset_is_refused() {
+    with_place("nonsense", |place| {
+        let kind = |result: std::io::Result<()>| result.unwrap_err().kind();
+        assert_eq!(kind(fs::read("").map(drop)), ErrorKind::NotFound);
+        assert_eq!(kind(fs::write("", "x")), ErrorKind::NotFound);
+        assert_eq!(kind(fs::create_dir("")), ErrorKind::NotFound);
+        assert_eq!(kind(fs::read("zero\0byte").map(drop)), ErrorKind::InvalidInput);
+        fs::write(place.at("file"), "x").unwrap();
+        assert_eq!(kind(fs::rename(place.at("file"), "")), ErrorKind::NotFound);
+        let file = File::options().read(true).write(true).open(place.at("file")).unwrap();
+        for offset in [u64::MAX, i64::MAX as u64 - 1] {
+            assert_eq!(kind(file.read_at(&mut [0; 4], offset).map(drop)), ErrorKind::InvalidInput);
+            assert_eq!(kind(file.write_all_at(&[0; 4], offset)), ErrorKind::InvalidInput);
+        }
+        assert_eq!(file.metadata().unwrap().len(), 1);
+    });
+}
+
+#[test]
 fn errors_name_the_path_and_keep_their_kind() {
     with_place("errors", |place| {
         let missing = place.at("missing");

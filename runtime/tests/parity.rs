@@ -119,6 +119,41 @@ macro_rules! streams {
             }
 
             #[test]
+            fn nothing_is_read_and_written_at_once() {
+                both(Net::Good, || {
+                    let (mut one, _other) = $pair;
+                    for _ in 0..2 {
+                        assert_eq!((one.read(&mut []).unwrap(), one.write(&[]).unwrap()), (0, 0));
+                        assert_eq!(one.read_vectored(&mut []).unwrap(), 0);
+                        while one.try_read(&mut [0]).is_ok() {} // now it is known that nothing is there
+                    }
+                });
+            }
+
+            /// A fresh stream counts as worth a try, and so does one that gave all it was asked for: `wait_readable` said of
+            /// both that a read would not block.
+            #[test]
+            fn waiting_until_it_is_readable_does_not_end_before_it_is() {
+                both(Net::Good, || {
+                    let (mut one, mut other) = $pair;
+                    one.set_read_timeout(Some(SHORT)).unwrap();
+                    assert_eq!(one.wait_readable().unwrap_err().kind(), ErrorKind::TimedOut);
+                    other.write_all(b"xy").unwrap();
+                    one.wait_readable().unwrap();
+                    one.read_exact(&mut [0; 2]).unwrap();
+                    assert_eq!(one.wait_readable().unwrap_err().kind(), ErrorKind::TimedOut);
+                    one.set_read_timeout(None).unwrap();
+                    let writes = spawn(move || other.write_all(b"z").map(|()| other));
+                    one.wait_readable().unwrap();
+                    assert_eq!(one.try_read(&mut [0; 2]).unwrap(), 1);
+                    drop(writes.join().unwrap().unwrap());
+                    one.wait_readable().unwrap(); // the end can be read
+                    assert_eq!(one.try_read(&mut [0; 2]).unwrap(), 0);
+                    one.wait_readable().unwrap();
+                });
+            }
+
+            #[test]
             fn timeouts_strike_and_the_stream_goes_on() {
                 both(Net::Rough, || {
                     let (mut one, mut other) = $pair;

@@ -277,6 +277,11 @@ fn a_server_that_never_serves_can_be_stopped() {
         yield_now();
         server.serve(echo).unwrap();
         assert_eq!(stopper.join().unwrap(), 0);
+        // The time is over, though nobody has begun to serve and so nobody says that the server has ended.
+        let server = StreamServer::bind("127.0.0.1:0").unwrap();
+        assert_eq!(timeout(LONG, || server.handle().stop(Duration::from_millis(5))), Ok(0));
+        assert!(server.handle().is_stopping());
+        server.serve(echo).unwrap();
     })
     .unwrap();
 }

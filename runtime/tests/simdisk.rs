@@ -8,7 +8,7 @@ use std::time::Duration;
 use leveret_runtime::fs::{self, File};
 use leveret_runtime::lane::{Lane, Progress};
 use leveret_runtime::sim::{self, Effect, Fault, Image, Latency};
-use leveret_runtime::{JoinError, Runtime, random, sleep, spawn, time};
+use leveret_runtime::{JoinError, Runtime, random, sleep, spawn, time, timeout};
 
 fn simulate<T: 'static>(seed: u64, body: impl FnOnce() -> T + 'static) -> T {
     Runtime::builder().simulated(seed).build().unwrap().run(body).unwrap()
@@ -505,5 +505,19 @@ fn an_image_outlives_its_runtime() {
         waiter.kill();
         assert!(matches!(waiter.join(), Err(JoinError::Killed)));
         assert_eq!(disk.open_files(), 0);
+    });
+}
+
+/// The sum of the call's own time and the delay was beyond what a duration holds.
+#[test]
+fn a_disk_may_hang_for_ever() {
+    simulate(1, || {
+        let endless = || fs::write("/file", "x");
+        sim::inject(Fault::at("fs.write").then(Effect::Delay(Duration::MAX)));
+        assert!(timeout(Duration::from_secs(3600), endless).is_err());
+        sim::clear_faults();
+        let (read, write, sync) = (Duration::MAX, Duration::MAX, Duration::MAX);
+        sim::disk().set_latency(Latency { read, write, sync, slow_chance: 1.0, slow_factor: u32::MAX });
+        assert!(timeout(Duration::from_secs(3600), endless).is_err());
     });
 }

@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use corosensei::{CoroutineResult, Yielder};
-
 use super::inspect;
 use super::task::{Cause, Machine, Name, State, Task};
 use crate::shard::Shard;
@@ -129,9 +127,15 @@ pub(crate) fn task(shard: &Shard) -> Running {
 
 /// The running coroutine, if one runs.
 #[inline]
-pub(crate) fn try_task() -> Option<Rc<Task>> {
+pub(super) fn try_running() -> Option<Running> {
     let task = try_with(|shard| shard.current.get())?;
-    (!task.is_null()).then(|| Running { task }.share())
+    (!task.is_null()).then_some(Running { task })
+}
+
+/// As [`try_running`], counted.
+#[inline]
+pub(crate) fn try_task() -> Option<Rc<Task>> {
+    try_running().map(Running::share)
 }
 
 #[cold]
@@ -155,17 +159,12 @@ pub(crate) fn with_name(f: impl FnOnce(&str)) {
     }
 }
 
-/// First instructions of a coroutine: remembers how to get back to the scheduler.
-pub(crate) fn started(task: &Task, yielder: &Yielder<(), ()>) {
-    task.yielder.set(yielder);
-}
-
 /// Leaves the running coroutine for its scheduler; returns when it is resumed.
 #[inline(always)]
 pub(crate) fn suspend(task: &Task) {
     let yielder = task.yielder.get();
     debug_assert!(!yielder.is_null(), "only a started coroutine suspends");
-    // SAFETY: `started` stored the pointer to the yielder at the root of this coroutine's stack, which lives as long as
+    // SAFETY: `serve` stored the pointer to the yielder at the root of this coroutine's stack, which lives as long as
     // the coroutine, and we are running on it.
     let yielder = unsafe { &*yielder };
     yielder.suspend(());
@@ -188,19 +187,31 @@ pub(crate) fn resume(shard: &Shard, task: Rc<Task>) -> bool {
     let Some(machine) = place.as_mut() else { return false };
     task.state.set(State::Running);
     shard.current.set(&raw const *task);
-    let result = machine.resume(());
+    machine.resume(());
     shard.current.set(std::ptr::null());
-    let ended = matches!(result, CoroutineResult::Return(()));
+    let ended = task.state.get() == State::Done;
     if ended {
-        end(shard, &task, place.take());
+        end(shard, &task, place);
     }
     ended
 }
 
 #[inline(never)]
-fn end(shard: &Shard, task: &Task, machine: Option<Machine>) {
-    debug_assert!(machine.as_ref().is_some_and(|machine| machine.done()), "nothing lives on a stack given back");
-    drop(machine);
-    task.state.set(State::Done);
+fn end(shard: &Shard, task: &Rc<Task>, place: &mut Option<Machine>) {
+    match place.as_ref().is_some_and(|machine| !machine.done()) {
+        true => shard.stacks.keep(place),
+        false => *place = None, // and its stack is given back
+    }
     shard.forget(task);
+    shard.blanks.keep(task);
+}
+
+/// Has the entry of a coroutine that has ended used again, if the caller is the last who refers to it.
+#[inline]
+pub(super) fn recycle(task: &Rc<Task>) {
+    try_with(|shard| {
+        if task.home == shard.id && task.state.get() == State::Done {
+            shard.blanks.keep(task);
+        }
+    });
 }

@@ -50,6 +50,21 @@ pub struct Generator<I: 'static, Y: 'static, R: 'static> {
 }
 
 /// What [`Generator::resume`] gives.
+///
+/// ```
+/// use leveret_runtime::{Generator, GeneratorState};
+/// let mut parser = Generator::new(|yielder, first: char| {
+///     let mut word = String::from(first);
+///     loop {
+///         match yielder.suspend(()) { ' ' => return word, letter => word.push(letter) }
+///     }
+/// });
+/// let word = "ack nack".chars().find_map(|letter| match parser.resume(letter) {
+///     GeneratorState::Yielded(()) => None,
+///     GeneratorState::Complete(word) => Some(word),
+/// });
+/// assert_eq!(word.as_deref(), Some("ack"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GeneratorState<Y, R> {
     /// The body suspended with this value.
@@ -59,12 +74,37 @@ pub enum GeneratorState<Y, R> {
 }
 
 /// Suspends the body that it was given to.
+///
+/// ```
+/// use leveret_runtime::{Generator, Yielder};
+/// fn walk(yielder: &Yielder<(), u32>, depth: u32) {
+///     if depth > 0 {
+///         walk(yielder, depth - 1);
+///         yielder.suspend(depth); // from any depth of calls
+///         walk(yielder, depth - 1);
+///     }
+/// }
+/// let tree = Generator::new(|yielder, ()| walk(yielder, 3));
+/// assert_eq!(tree.collect::<Vec<_>>(), [1, 2, 1, 3, 1, 2, 1]);
+/// ```
 pub struct Yielder<'a, I, Y> {
     exit: Exit<'a, I, Y>,
 }
 
 impl<I, Y> Yielder<'_, I, Y> {
     /// Gives `value` to whoever resumed the generator; returns the next input.
+    ///
+    /// ```
+    /// use leveret_runtime::{Generator, GeneratorState};
+    /// let mut longest = Generator::new(|yielder, first: &str| {
+    ///     let mut most = first.len();
+    ///     while most < 4 {
+    ///         most = most.max(yielder.suspend(most).len()); // `suspend` gives what `resume` is called with next
+    ///     }
+    /// });
+    /// assert_eq!(longest.resume("ack"), GeneratorState::Yielded(3));
+    /// assert_eq!(longest.resume("nack"), GeneratorState::Complete(()));
+    /// ```
     ///
     /// # Panics
     /// In a destructor while the stack unwinds; when called anywhere but in the generator's own body (a generator
@@ -85,6 +125,13 @@ impl<I: 'static, Y: 'static, R: 'static> Generator<I, Y, R> {
 
     /// As [`Generator::new`], with so many usable bytes of stack instead of the default (rounded up to pages).
     ///
+    /// ```
+    /// use leveret_runtime::{Generator, GeneratorState};
+    /// let mut small = Generator::with_stack_size(16 * 1024, |yielder, n: u32| yielder.suspend(n + 1));
+    /// assert_eq!(small.resume(1), GeneratorState::Yielded(2));
+    /// assert_eq!(small.resume(7), GeneratorState::Complete(7));
+    /// ```
+    ///
     /// # Panics
     /// As [`Generator::new`].
     pub fn with_stack_size(
@@ -99,6 +146,17 @@ impl<I: 'static, Y: 'static, R: 'static> Generator<I, Y, R> {
     }
 
     /// Runs the body until it suspends or ends.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Generator, sleep, timeout};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let mut slow: Generator<(), u32, ()> = Generator::new(|_, ()| sleep(Duration::from_secs(60)));
+    /// let ended = timeout(Duration::from_secs(1), || slow.resume(()));
+    /// assert!(ended.is_err()); // it unwound the body on its way to the timeout
+    /// assert!(slow.is_complete());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// With the panic of the body, after which the generator has ended; and when it has ended before. A kill or an

@@ -38,7 +38,7 @@ impl Members {
             tasks: RefCell::default(),
             count: Cell::new(0),
             last: Cell::new(0),
-            room: Semaphore::new(limit),
+            room: Semaphore::named(limit, "room in its pool"),
             left: WaitQueue::new(),
         })
     }
@@ -147,7 +147,20 @@ impl Pool {
     }
 
     /// Spawns `f` on the current shard as a member; waits for room first. If the caller is killed or timed out while it
-    /// waits, `f` does not begin.
+    /// waits, `f` does not begin. A member that does this while the pool is full waits for its own place: use
+    /// [`Pool::try_spawn`] there, or another pool.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Pool, sleep, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (pool, start) = (Pool::new(1), time::now());
+    /// let first = pool.spawn(|| sleep(Duration::from_secs(2)));
+    /// let second = pool.spawn(time::now); // waits for room: the first has to end
+    /// assert_eq!(second.join().unwrap() - start, Duration::from_secs(2));
+    /// first.join().unwrap();
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// As [`spawn`](crate::spawn); and, if it has to wait, outside of a coroutine and while the stack unwinds.
@@ -158,6 +171,19 @@ impl Pool {
     }
 
     /// Spawns `f` if there is room now.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Pool, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let pool = Pool::new(1);
+    /// let busy = pool.try_spawn(|| sleep(Duration::from_secs(1))).ok().unwrap();
+    /// let job = pool.try_spawn(|| 7).unwrap_err(); // given back: to be run here, queued, refused
+    /// assert_eq!(job(), 7);
+    /// busy.join().unwrap();
+    /// assert_eq!(pool.try_spawn(job).ok().unwrap().join().unwrap(), 7);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `f`, if there is none.
@@ -177,6 +203,17 @@ impl Pool {
     /// items may borrow from the caller.
     ///
     /// If the caller is killed or timed out meanwhile, the members it waits for are killed and unwind first.
+    ///
+    /// ```
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let pool = leveret_runtime::Pool::new(2);
+    /// let limit = 10; // borrowed
+    /// let small = pool.map([1, 2, 3], |n| { assert!(n < limit); n * 2 });
+    /// assert_eq!(small.unwrap(), [2, 4, 6]);
+    /// let failed = pool.map([1, 20, 3], |n| { assert!(n < limit, "{n} is too much"); n * 2 });
+    /// assert_eq!(failed.unwrap_err().message(), Some("20 is too much"));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The first failure in that order: the panic of `f`, or that a member was killed. The others are killed then.
@@ -259,6 +296,18 @@ impl Pool {
     ///
     /// A kill or an expired `timeout` strikes here, as at any wait; the members go on.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Pool, sleep, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (pool, start) = (Pool::new(8), time::now());
+    /// (1..=3).for_each(|seconds| drop(pool.spawn(move || sleep(Duration::from_secs(seconds)))));
+    /// pool.join();
+    /// assert_eq!(time::now() - start, Duration::from_secs(3));
+    /// assert!(pool.is_empty());
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// If it has to wait: outside of a coroutine, and while the stack unwinds.
     pub fn join(&self) {
@@ -267,6 +316,20 @@ impl Pool {
 
     /// Waits at most `limit` until every member has ended; says whether they have.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Pool, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let pool = Pool::new(8);
+    /// drop(pool.spawn(|| sleep(Duration::from_secs(60))));
+    /// if !pool.join_timeout(Duration::from_secs(5)) {
+    ///     pool.kill_all(); // no more patience
+    ///     pool.join();
+    /// }
+    /// assert!(pool.is_empty());
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// As [`Pool::join`].
     pub fn join_timeout(&self, limit: Duration) -> bool {
@@ -274,6 +337,19 @@ impl Pool {
     }
 
     /// Kills every member, as [`JoinHandle::kill`] does; [`Pool::join`] waits for their ends.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{JoinError, Pool, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let pool = Pool::new(8);
+    /// let member = pool.spawn(|| sleep(Duration::from_secs(60)));
+    /// pool.kill_all();
+    /// pool.join();
+    /// assert!(matches!(member.join(), Err(JoinError::Killed)));
+    /// assert_eq!(pool.spawn(|| 7).join().unwrap(), 7); // it takes new ones
+    /// # }).unwrap();
+    /// ```
     pub fn kill_all(&self) {
         self.members.kill_all();
     }
@@ -294,11 +370,34 @@ impl Pool {
     }
 
     /// How many more could be spawned without waiting.
+    ///
+    /// ```
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let pool = leveret_runtime::Pool::new(2);
+    /// let member = pool.spawn(|| ());
+    /// assert_eq!((pool.len(), pool.free(), pool.size()), (1, 1, 2));
+    /// member.join().unwrap();
+    /// assert_eq!((pool.len(), pool.free()), (0, 2));
+    /// # }).unwrap();
+    /// ```
     pub fn free(&self) -> usize {
         self.members.room.available_permits()
     }
 
     /// Lets the members go: they run on, detached.
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc, time::Duration};
+    /// use leveret_runtime::{Pool, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (done, pool) = (Rc::new(Cell::new(false)), Pool::new(1));
+    /// let theirs = done.clone();
+    /// drop(pool.spawn(move || { sleep(Duration::from_secs(1)); theirs.set(true) }));
+    /// pool.detach(); // dropping the pool would kill it
+    /// sleep(Duration::from_secs(2));
+    /// assert!(done.get());
+    /// # }).unwrap();
+    /// ```
     pub fn detach(self) {
         self.members.tasks.borrow_mut().clear();
     }
@@ -443,6 +542,17 @@ impl Group {
 
     /// Spawns `f` on the current shard as a member.
     ///
+    /// ```
+    /// use leveret_runtime::Group;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let group = Group::new();
+    /// let sum = group.spawn(|| 1 + 2);
+    /// assert_eq!(group.len(), 1);
+    /// assert_eq!(sum.join().unwrap(), 3); // a member may be joined on its own
+    /// assert!(group.is_empty());
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// As [`spawn`](crate::spawn).
     #[track_caller]
@@ -452,6 +562,17 @@ impl Group {
 
     /// Calls `f` with every item at once, each in a member of its own, and gives the results in the order of the items. See
     /// [`Pool::map`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Group, sleep, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let start = time::now();
+    /// let slept = Group::new().map([3, 1, 2], |seconds| { sleep(Duration::from_secs(seconds)); seconds });
+    /// assert_eq!(slept.unwrap(), [3, 1, 2]);
+    /// assert_eq!(time::now() - start, Duration::from_secs(3)); // all at once
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`Pool::map`].
@@ -463,6 +584,16 @@ impl Group {
     }
 
     /// As [`Pool::imap`], with all items begun when the iterator is first asked.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Group, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let group = Group::new();
+    /// let slept = group.imap([3, 1, 2], |seconds| { sleep(Duration::from_secs(seconds)); seconds });
+    /// assert_eq!(slept.map(Result::unwrap).collect::<Vec<_>>(), [3, 1, 2]);
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn imap<I, T, F>(&self, items: I, f: F) -> Imap<'_, I::IntoIter, T, F>
     where
@@ -474,6 +605,16 @@ impl Group {
     }
 
     /// As [`Pool::imap_unordered`], with all items begun when the iterator is first asked.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Group, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let group = Group::new();
+    /// let slept = group.imap_unordered([3, 1, 2], |seconds| { sleep(Duration::from_secs(seconds)); seconds });
+    /// assert_eq!(slept.map(Result::unwrap).collect::<Vec<_>>(), [1, 2, 3]);
+    /// # }).unwrap();
+    /// ```
     #[track_caller]
     pub fn imap_unordered<I, T, F>(&self, items: I, f: F) -> ImapUnordered<'_, I::IntoIter, T, F>
     where
@@ -486,6 +627,18 @@ impl Group {
 
     /// Waits until every member has ended. See [`Pool::join`].
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Group, sleep, timeout};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let group = Group::new();
+    /// drop(group.spawn(|| sleep(Duration::from_secs(5))));
+    /// assert!(timeout(Duration::from_secs(1), || group.join()).is_err());
+    /// assert_eq!(group.len(), 1); // the member goes on
+    /// group.join();
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// As [`Pool::join`].
     pub fn join(&self) {
@@ -494,6 +647,17 @@ impl Group {
 
     /// Waits at most `limit` until every member has ended; says whether they have.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Group, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let group = Group::new();
+    /// drop(group.spawn(|| sleep(Duration::from_secs(5))));
+    /// assert!(!group.join_timeout(Duration::from_secs(1)));
+    /// assert!(group.join_timeout(Duration::from_secs(5)));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// As [`Pool::join`].
     pub fn join_timeout(&self, limit: Duration) -> bool {
@@ -501,6 +665,19 @@ impl Group {
     }
 
     /// Kills every member, as [`JoinHandle::kill`] does; [`Group::join`] waits for their ends.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Group, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let group = Group::new();
+    /// (0..3).for_each(|_| drop(group.spawn(|| sleep(Duration::from_secs(3600)))));
+    /// group.kill_all(); // marks them; they unwind when they next run
+    /// assert_eq!(group.len(), 3);
+    /// group.join();
+    /// assert!(group.is_empty());
+    /// # }).unwrap();
+    /// ```
     pub fn kill_all(&self) {
         self.pool.kill_all();
     }
@@ -516,6 +693,19 @@ impl Group {
     }
 
     /// Lets the members go: they run on, detached.
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc};
+    /// use leveret_runtime::{Group, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (done, group) = (Rc::new(Cell::new(false)), Group::new());
+    /// let theirs = done.clone();
+    /// drop(group.spawn(move || theirs.set(true)));
+    /// group.detach();
+    /// yield_now();
+    /// assert!(done.get());
+    /// # }).unwrap();
+    /// ```
     pub fn detach(self) {
         self.pool.detach();
     }

@@ -1,15 +1,20 @@
 //! The end of a coroutine: its value, its panic, or its kill, kept for whoever joins it.
+//!
+//! Coroutine and handle share the coroutine's entry and nothing else: the outcome lies in its parcel, from which the handle
+//! alone takes it. When the handle is gone and nobody else has the entry, it is the next coroutine's.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::marker::PhantomData;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::current;
 use super::join_set::Follower;
 use super::park::{self, Killed, RemoteKill, WaitError, WaitQueue, Waiter};
-use super::task::{State, Task, Wait};
+use super::task::{Task, Wait};
 use crate::sync::select::Watch;
 use crate::time;
 
@@ -40,6 +45,17 @@ impl JoinError {
     }
 
     /// Goes on with the coroutine's panic in the caller.
+    ///
+    /// ```
+    /// use leveret_runtime::spawn;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let supervisor = spawn(|| {
+    ///     let worker = spawn(|| -> u32 { panic!("no such queue") });
+    ///     worker.join().unwrap_or_else(|error| error.resume()) // as if the worker had been a plain call
+    /// });
+    /// assert_eq!(supervisor.join().unwrap_err().message(), Some("no such queue"));
+    /// # }).unwrap();
+    /// ```
     pub fn resume(self) -> ! {
         match self {
             JoinError::Panicked(payload) => resume_unwind(payload),
@@ -72,33 +88,42 @@ impl fmt::Debug for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// Shared by a coroutine and its handle.
-pub(crate) struct JoinState<T> {
-    outcome: RefCell<Option<Result<T, JoinError>>>,
+/// What a coroutine's entry knows of its end; the outcome itself is in the parcel.
+pub(crate) struct Ending {
     done: Cell<bool>,
+    /// Whether there is a handle, which has the right to the outcome.
+    joinable: Cell<bool>,
     waiters: WaitQueue,
     /// The set that is told of the end, if the coroutine is in one.
     follower: Cell<Option<Follower>>,
 }
 
-impl<T> JoinState<T> {
-    pub(crate) fn new() -> Rc<JoinState<T>> {
-        Rc::new(JoinState {
-            outcome: RefCell::new(None),
+impl Ending {
+    pub(super) fn new() -> Ending {
+        Ending {
             done: Cell::new(false),
+            joinable: Cell::new(true),
             waiters: WaitQueue::new(),
             follower: Cell::new(None),
-        })
+        }
     }
 
-    /// Stores the outcome and wakes the joiners. A panic that nobody can join is logged with the coroutine's name.
-    pub(crate) fn complete(self: Rc<Self>, outcome: Result<T, JoinError>, task: &Task) {
-        if let Err(error @ JoinError::Panicked(_)) = &outcome
-            && Rc::strong_count(&self) == 1
-        {
-            log::error!("coroutine '{}': {error}", task.name);
-        }
-        *self.outcome.borrow_mut() = Some(outcome);
+    /// As new, for the next coroutine. Nobody waits or follows any more: they would have the handle.
+    #[inline]
+    pub(super) fn renew(&mut self) {
+        self.done.set(false);
+        self.joinable.set(true);
+        self.waiters.clear();
+        self.follower.set(None);
+    }
+
+    /// Whether somebody has the handle.
+    pub(super) fn is_joinable(&self) -> bool {
+        self.joinable.get()
+    }
+
+    /// Tells all who wait for it.
+    pub(super) fn tell(&self) {
         self.done.set(true);
         self.waiters.wake_all();
         if let Some(follower) = self.follower.take() {
@@ -132,16 +157,33 @@ pub(crate) fn outcome<T>(result: std::thread::Result<T>) -> Result<T, JoinError>
 /// ```
 #[must_use = "dropping the handle detaches the coroutine; bind it to `_` on purpose, or join it"]
 pub struct JoinHandle<T> {
-    state: Rc<JoinState<T>>,
+    /// Its outcome, once there is one, is a `Result<T, JoinError>`.
     task: Rc<Task>,
+    outcome: PhantomData<RefCell<T>>,
 }
 
 impl<T> JoinHandle<T> {
-    pub(crate) fn new(state: Rc<JoinState<T>>, task: Rc<Task>) -> JoinHandle<T> {
-        JoinHandle { state, task }
+    /// # Safety
+    /// - What the coroutine leaves in its parcel is a `Result<T, JoinError>`, and it has no other handle.
+    pub(super) unsafe fn new(task: Rc<Task>) -> JoinHandle<T> {
+        JoinHandle { task, outcome: PhantomData }
     }
 
     /// Waits for the end and gives the value. If the caller is killed or timed out meanwhile, the coroutine goes on, detached.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{JoinError, sleep, spawn, timeout};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// assert_eq!(spawn(|| 7).join().unwrap(), 7);
+    /// assert!(matches!(spawn(|| panic!("lost")).join(), Err(JoinError::Panicked(_))));
+    /// // A joiner that is timed out leaves the coroutine running:
+    /// let (done, was_done) = leveret_runtime::sync::channel::bounded(1);
+    /// let slow = spawn(move || { sleep(Duration::from_secs(5)); done.send(()).unwrap() });
+    /// assert!(timeout(Duration::from_secs(1), || slow.join()).is_err());
+    /// assert!(was_done.recv().is_ok());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The coroutine's panic; that it was killed; that the caller unwinds and would have to wait.
@@ -157,6 +199,22 @@ impl<T> JoinHandle<T> {
 
     /// Waits at most `limit` for the end; gives the handle back when it has not come.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{sleep, spawn};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let mut worker = spawn(|| { sleep(Duration::from_secs(25)); "done" });
+    /// let mut waited = 0;
+    /// let result = loop {
+    ///     match worker.join_timeout(Duration::from_secs(10)) {
+    ///         Ok(result) => break result,
+    ///         Err(handle) => (worker, waited) = (handle, waited + 10), // still at it
+    ///     }
+    /// };
+    /// assert_eq!((result.unwrap(), waited), ("done", 20));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The handle, to try again: the time was over, or the caller unwinds.
     ///
@@ -170,27 +228,47 @@ impl<T> JoinHandle<T> {
     }
 
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Result<(), WaitError> {
-        while !self.state.done.get() {
-            self.state.waiters.wait(Wait::Join, deadline)?;
+        let ending = &self.task.ending;
+        while !ending.done.get() {
+            ending.waiters.wait(Wait::Join, deadline)?;
         }
         Ok(())
     }
 
     /// Tells `follower` of the end, at once if that is past. A coroutine has one follower at a time.
     pub(crate) fn follow(&self, follower: Follower) {
-        match self.state.done.get() {
+        match self.task.ending.done.get() {
             true => follower.tell(),
-            false => self.state.follower.set(Some(follower)),
+            false => self.task.ending.follower.set(Some(follower)),
         }
     }
 
     /// The outcome of a coroutine that has ended.
     pub(crate) fn into_outcome(self) -> Result<T, JoinError> {
-        self.state.outcome.borrow_mut().take().expect("an outcome is stored before `done` is set, and taken once")
+        assert!(self.task.ending.done.get(), "the coroutine has ended");
+        // SAFETY: it has ended, so what is in the parcel is no body but its outcome, whose type `new` was promised.
+        let outcome = unsafe { self.task.parcel.take() };
+        outcome.expect("an outcome is stored before `done` is set, and taken once")
     }
 
     /// Ends the coroutine at its next wait: it unwinds, its destructors run, and `join` gives [`JoinError::Killed`].
     /// A wake-up that it was already granted comes first. A coroutine that never waits is never killed.
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc, time::Duration};
+    /// use leveret_runtime::{JoinError, sleep, spawn, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// struct Cleanup(Rc<Cell<bool>>);
+    /// impl Drop for Cleanup { fn drop(&mut self) { self.0.set(true) } }
+    /// let clean = Rc::new(Cell::new(false));
+    /// let guard = Cleanup(clean.clone());
+    /// let sleeper = spawn(move || { let _guard = guard; sleep(Duration::from_secs(3600)) });
+    /// yield_now(); // it sleeps
+    /// sleeper.kill();
+    /// assert!(matches!(sleeper.join(), Err(JoinError::Killed)));
+    /// assert!(clean.get()); // its destructors have run
+    /// # }).unwrap();
+    /// ```
     pub fn kill(&self) {
         park::kill(&self.task);
     }
@@ -205,7 +283,7 @@ impl<T> JoinHandle<T> {
 
     /// Whether the coroutine has ended.
     pub fn is_finished(&self) -> bool {
-        self.task.state.get() == State::Done || self.state.done.get()
+        self.task.ending.done.get()
     }
 
     /// The coroutine's name, or the place that spawned it.
@@ -214,17 +292,30 @@ impl<T> JoinHandle<T> {
     }
 }
 
+impl<T> Drop for JoinHandle<T> {
+    /// Drops an outcome that nobody has taken.
+    #[inline]
+    fn drop(&mut self) {
+        let ending = &self.task.ending;
+        ending.joinable.set(false);
+        if ending.done.get() {
+            self.task.parcel.clear();
+            current::recycle(&self.task);
+        }
+    }
+}
+
 impl<T> Watch for JoinHandle<T> {
     fn is_ready(&self) -> bool {
-        self.state.done.get()
+        self.task.ending.done.get()
     }
 
     fn list(&self, waiter: Waiter) {
-        self.state.waiters.push(waiter);
+        self.task.ending.waiters.push(waiter);
     }
 
     fn unlist(&self, ticket: u64) {
-        self.state.waiters.remove(ticket);
+        self.task.ending.waiters.remove(ticket);
     }
 }
 

@@ -80,6 +80,16 @@ impl<T: 'static> JoinSet<T> {
     }
 
     /// Makes a coroutine a member that was spawned before; it may have ended.
+    ///
+    /// ```
+    /// use leveret_runtime::{Builder, JoinSet};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let mut set = JoinSet::new();
+    /// set.add(Builder::new().name("named").spawn(|| 1).unwrap()); // what `JoinSet::spawn` cannot say
+    /// set.spawn(|| 2);
+    /// assert_eq!(set.join_all().into_iter().map(Result::unwrap).sum::<i32>(), 3);
+    /// # }).unwrap();
+    /// ```
     pub fn add(&mut self, handle: JoinHandle<T>) {
         handle.follow(Follower { endings: self.endings.clone(), member: self.added });
         self.members.insert(self.added, handle);
@@ -90,8 +100,22 @@ impl<T: 'static> JoinSet<T> {
     ///
     /// A kill or an expired `timeout` strikes here, as at any wait; the members go on, and so does the set.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{JoinSet, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let mut set = JoinSet::new();
+    /// set.spawn(|| { sleep(Duration::from_secs(2)); 2 });
+    /// set.spawn(|| { sleep(Duration::from_secs(1)); panic!("the first to end") });
+    /// assert!(set.join_next().unwrap().is_err());
+    /// assert_eq!(set.join_next().unwrap().unwrap(), 2);
+    /// assert!(set.join_next().is_none());
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
-    /// As [`JoinHandle::join`]: the member's panic or kill, or that the caller unwinds and would have to wait.
+    /// As [`JoinHandle::join`]: the member's panic or kill, or that the caller unwinds and would have to wait: then a member
+    /// is given up and killed, so that a loop over the results ends.
     ///
     /// # Panics
     /// Outside of a coroutine, if it has to wait.
@@ -100,11 +124,35 @@ impl<T: 'static> JoinSet<T> {
     }
 
     /// The result of a member that has ended, without waiting.
+    ///
+    /// ```
+    /// use leveret_runtime::{JoinSet, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let mut set = JoinSet::new();
+    /// set.spawn(|| 7);
+    /// assert!(set.try_join_next().is_none()); // it has not run yet
+    /// yield_now();
+    /// assert_eq!(set.try_join_next().unwrap().unwrap(), 7);
+    /// # }).unwrap();
+    /// ```
     pub fn try_join_next(&mut self) -> Option<Result<T, JoinError>> {
         self.take_ended().map(|(_, result)| result)
     }
 
     /// Waits for all members and gives their results in the order of their ends.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{JoinSet, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let mut set = JoinSet::new();
+    /// for n in [3, 1, 2] {
+    ///     set.spawn(move || { sleep(Duration::from_secs(n)); n });
+    /// }
+    /// let ends: Vec<u64> = set.join_all().into_iter().map(Result::unwrap).collect();
+    /// assert_eq!(ends, [1, 2, 3]);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// As [`JoinSet::join_next`].
@@ -113,11 +161,38 @@ impl<T: 'static> JoinSet<T> {
     }
 
     /// Kills every member, as [`JoinHandle::kill`] does. Their results can still be taken.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{JoinError, JoinSet, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let mut set = JoinSet::new();
+    /// set.spawn(|| sleep(Duration::from_secs(3600)));
+    /// set.spawn(|| sleep(Duration::from_secs(7200)));
+    /// set.kill_all();
+    /// assert_eq!(set.len(), 2); // until their results are taken
+    /// assert!(set.join_all().iter().all(|ended| matches!(ended, Err(JoinError::Killed))));
+    /// # }).unwrap();
+    /// ```
     pub fn kill_all(&self) {
         self.members.values().for_each(JoinHandle::kill);
     }
 
     /// Lets every member go: they run on, detached.
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc, time::Duration};
+    /// use leveret_runtime::{JoinSet, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (done, mut set) = (Rc::new(Cell::new(false)), JoinSet::new());
+    /// let theirs = done.clone();
+    /// set.spawn(move || { sleep(Duration::from_secs(1)); theirs.set(true) });
+    /// set.detach_all();
+    /// drop(set); // would have killed it
+    /// sleep(Duration::from_secs(2));
+    /// assert!(done.get());
+    /// # }).unwrap();
+    /// ```
     pub fn detach_all(&mut self) {
         self.members.clear();
         self.endings = Rc::default(); // the ends of those that went are not ours any more

@@ -60,11 +60,28 @@ macro_rules! coroutine_local {
 /// A key to values of which each coroutine has one; declared by [`coroutine_local!`](crate::coroutine_local!).
 ///
 /// Destructors run when the coroutine ends, also by a kill or a panic, before whoever joins it goes on.
+///
+/// ```
+/// use std::cell::Cell;
+/// use leveret_runtime::{coroutine_local, spawn};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// coroutine_local! { static REQUEST: Cell<u64> = Cell::new(0); }
+/// REQUEST.set(7);
+/// assert_eq!(spawn(|| REQUEST.get()).join().unwrap(), 0); // not inherited
+/// assert_eq!(REQUEST.get(), 7);
+/// # }).unwrap();
+/// ```
 pub struct CoroutineLocal<T: 'static> {
     init: fn() -> T,
 }
 
 /// There is no coroutine here that could have a value.
+///
+/// ```
+/// use std::cell::Cell;
+/// leveret_runtime::coroutine_local! { static DEPTH: Cell<u32> = Cell::new(0); }
+/// assert!(DEPTH.try_with(Cell::get).is_err()); // a plain thread
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoCoroutine;
 
@@ -84,6 +101,14 @@ impl<T: 'static> CoroutineLocal<T> {
 
     /// Calls `f` with the running coroutine's value, made now if this is the first time. `f` may wait.
     ///
+    /// ```
+    /// use leveret_runtime::coroutine_local;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// coroutine_local! { static NAME: String = leveret_runtime::current_name(); }
+    /// assert_eq!(NAME.with(|name| name.len()), 4); // made now, for "main"
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// Outside of a coroutine.
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
@@ -91,6 +116,16 @@ impl<T: 'static> CoroutineLocal<T> {
     }
 
     /// As [`CoroutineLocal::with`].
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// leveret_runtime::coroutine_local! { static HITS: Cell<u32> = Cell::new(1); }
+    /// assert_eq!(HITS.try_with(Cell::get), Ok(1));
+    /// leveret_runtime::on_turn_end(|| assert!(HITS.try_with(Cell::get).is_err())); // a hook runs in no coroutine
+    /// leveret_runtime::sleep(std::time::Duration::from_secs(1));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// Outside of a coroutine: in a hook, or on a thread without a runtime.
@@ -139,6 +174,15 @@ impl<T: 'static> CoroutineLocal<RefCell<T>> {
     }
 
     /// Calls `f` with the running coroutine's value, borrowed mutably.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// leveret_runtime::coroutine_local! { static PATH: RefCell<Vec<u32>> = RefCell::new(Vec::new()); }
+    /// PATH.with_borrow_mut(|path| path.push(7));
+    /// assert_eq!(PATH.with_borrow(Vec::len), 1);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// If it is borrowed; outside of a coroutine.

@@ -12,22 +12,23 @@ pub(crate) mod group;
 pub(crate) mod inspect;
 pub(crate) mod join;
 pub(crate) mod join_set;
+pub(crate) mod lineup;
 pub(crate) mod local;
 pub(crate) mod nest;
+pub(crate) mod parcel;
 pub(crate) mod park;
 pub(crate) mod run_queue;
 pub(crate) mod scope;
 pub(crate) mod stack;
+pub(crate) mod stacks;
 pub(crate) mod symmetric;
 pub(crate) mod task;
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 
-use corosensei::{Coroutine, Yielder};
-
 use crate::shard::Shard;
-use join::{JoinError, JoinHandle, JoinState, outcome};
+use join::{JoinError, JoinHandle, outcome};
 use task::{Name, State, Task, Wait};
 
 use crate::time::{self, CENTURY};
@@ -66,6 +67,16 @@ impl Builder {
     }
 
     /// Spawns `f` on the current shard.
+    ///
+    /// ```
+    /// use leveret_runtime::Builder;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let small = Builder::new().name("small").stack_size(32 * 1024).spawn(|| 6 * 7).unwrap();
+    /// assert_eq!(small.name(), "small");
+    /// assert_eq!(small.join().unwrap(), 42);
+    /// assert!(Builder::new().stack_size(1 << 46).spawn(|| ()).is_err()); // an error, where `spawn` would panic
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The kernel gave no memory for the stack.
@@ -131,38 +142,46 @@ fn no_stack(error: &std::io::Error) -> ! {
     panic!("no stack for a coroutine: {error}")
 }
 
-pub(crate) fn spawn_on_shard<T: 'static>(
+#[inline]
+pub(crate) fn spawn_on_shard<T: 'static, F: FnOnce() -> T + 'static>(
     shard: &Shard,
     name: Name,
     stack_size: Option<usize>,
-    f: impl FnOnce() -> T + 'static,
+    f: F,
 ) -> std::io::Result<JoinHandle<T>> {
-    let state = JoinState::new();
-    let task = Rc::new(Task::new(shard.id, shard.next_number(), name, shard.turn_time()));
-    let stack = shard.stacks.take(stack_size)?;
-    let body = {
-        let (state, task) = (state.clone(), task.clone());
-        move |yielder: &Yielder<(), ()>, ()| {
-            current::started(&task, yielder);
-            let result = match task.is_killed() {
-                true => outcome(catch_unwind(AssertUnwindSafe(|| drop(f)))).and(Err(JoinError::Killed)),
-                false => outcome(catch_unwind(AssertUnwindSafe(f))),
-            };
-            end(state, result, &task);
-        }
-    };
-    // SAFETY: nobody else knows the coroutine yet but its own body, which has not begun.
-    *unsafe { task.machine.reach() } = Some(Coroutine::with_stack(stack, body));
+    let task = shard.new_task(name, stack_size.is_none());
+    task.load(&shard.stacks, stack_size, begin::<T, F>, f)?;
     shard.adopt(&task);
-    Ok(JoinHandle::new(state, task))
+    // SAFETY: `begin::<T, F>` leaves that in the parcel, and this is the only handle.
+    Ok(unsafe { JoinHandle::new(task) })
 }
 
-/// The last thing a coroutine does. If nobody has its handle any more, its value is dropped here.
-fn end<T>(state: Rc<JoinState<T>>, result: Result<T, JoinError>, task: &Task) {
+/// A coroutine from its first to its last function of its own. It is the outermost frame of a backtrace.
+fn begin<T, F: FnOnce() -> T>(task: &Task) {
+    // SAFETY: `spawn_on_shard` has put an `F` there, and only this takes it.
+    let body = unsafe { task.parcel.take::<F>() }.expect("a coroutine has a body until it begins");
+    let result = match task.is_killed() {
+        true => outcome(catch_unwind(AssertUnwindSafe(|| drop(body)))).and(Err(JoinError::Killed)),
+        false => outcome(catch_unwind(AssertUnwindSafe(body))),
+    };
     if let Some(locals) = task.locals.take() {
         contain(task, "its coroutine-local values", || local::drop_all(task, locals));
     }
-    contain(task, "its value", || state.complete(result, task));
+    end(task, result);
+}
+
+/// Leaves the outcome to the handle. If nobody has it any more, the value is dropped here, and a panic is logged with the
+/// coroutine's name.
+fn end<T>(task: &Task, result: Result<T, JoinError>) {
+    if task.ending.is_joinable() {
+        task.parcel.put(result);
+        return task.ending.tell();
+    }
+    if let Err(error @ JoinError::Panicked(_)) = &result {
+        log::error!("coroutine '{}': {error}", task.name);
+    }
+    task.ending.tell();
+    contain(task, "its value", || drop(result));
 }
 
 /// Runs what may drop foreign values: the panic of a destructor must not get out into the scheduler.
@@ -202,6 +221,30 @@ pub fn yield_now() {
     task.wait.set(Wait::Turn);
     shard.enqueue(task.share());
     current::suspend(&task);
+}
+
+/// Ends the turn: every other ready coroutine runs first, then what was collected during the turn is handed on
+/// ([`on_turn_end`](crate::on_turn_end)) and the kernel is asked for news. For whoever has more work than a turn should have.
+///
+/// A kill or an expired `timeout` strikes here, as at any wait. Does nothing while the stack unwinds.
+///
+/// ```
+/// use std::{cell::Cell, rc::Rc};
+/// # leveret_runtime::run(|| {
+/// let (turns, seen) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+/// let count = turns.clone();
+/// leveret_runtime::on_turn_end(move || count.set(count.get() + 1));
+/// for _ in 0..10 {
+///     leveret_runtime::next_turn();
+///     assert!(turns.get() > seen.replace(turns.get()));
+/// }
+/// # }).unwrap();
+/// ```
+pub fn next_turn() {
+    if !std::thread::panicking() {
+        current::here().end_turn_soon();
+        yield_now();
+    }
 }
 
 /// The name of the running coroutine, or the place that spawned it.

@@ -9,13 +9,13 @@
 //! would then be true for every other coroutine on the thread; [`Parker::arm`] fails at once instead.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::current::{self, Running};
+use super::lineup::Lineup;
 use super::task::{Cause, State, Task, Wait};
 use crate::mailbox::RemoteWaiter;
 use crate::shard::Shard;
@@ -32,6 +32,21 @@ pub(crate) struct Killed;
 pub(crate) struct Expired(pub(crate) u64);
 
 /// A blocking call was made by a destructor while its stack unwinds; it failed instead of parking.
+///
+/// ```
+/// use leveret_runtime::{Unwinding, mailbox, spawn};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// struct Farewell(mailbox::channel::Receiver<u32>);
+/// impl Drop for Farewell {
+///     fn drop(&mut self) {
+///         assert_eq!(self.0.receive_batch(&mut Vec::new()), Err(Unwinding)); // at once, instead of waiting
+///     }
+/// }
+/// let (_sender, receiver) = mailbox::channel::channel();
+/// let farewell = Farewell(receiver);
+/// assert!(spawn(move || { let _farewell = farewell; panic!("ends") }).join().is_err());
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unwinding;
 
@@ -288,7 +303,7 @@ impl Waiter {
     }
 
     /// As [`Waiter::wake`], for a waiter that is done with.
-    #[inline]
+    #[inline(always)] // so that it stays in registers: written to memory and read again in other pieces it costs a stall
     pub(crate) fn wake_and_drop(self) -> bool {
         let task = self.task;
         if task.ticket.get() != self.ticket {
@@ -376,77 +391,46 @@ pub(crate) fn kill(task: &Rc<Task>) {
 /// Coroutines that wait for the same thing, first come first served. One shard's own; never shared.
 #[derive(Default)]
 pub(crate) struct WaitQueue {
-    waiting: RefCell<Waiting>,
-}
-
-/// Tickets rise from front to back.
-#[derive(Default)]
-struct Waiting {
-    /// Whoever has waited longest, kept apart: most queues never have more, and so never allocate. While it is `None` nobody
-    /// waits.
-    first: Option<Waiter>,
-    others: VecDeque<Waiter>,
-}
-
-impl Waiting {
-    fn push(&mut self, waiter: Waiter) {
-        match self.first {
-            None => self.first = Some(waiter),
-            Some(_) => self.others.push_back(waiter),
-        }
-    }
-
-    fn pop(&mut self) -> Option<Waiter> {
-        let first = self.first.take()?;
-        self.first = self.others.pop_front();
-        Some(first)
-    }
-
-    /// Whoever was woken in order is known to be out at a glance.
-    fn remove(&mut self, ticket: u64) -> Option<Waiter> {
-        let first = self.first.as_ref()?.ticket;
-        if ticket <= first {
-            return if ticket == first { self.pop() } else { None };
-        }
-        let at = self.others.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()?;
-        self.others.remove(at)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Waiter> {
-        self.first.iter().chain(&self.others)
-    }
+    waiting: RefCell<Lineup<Waiter>>,
 }
 
 impl WaitQueue {
     /// An empty queue.
     pub(crate) const fn new() -> WaitQueue {
-        WaitQueue { waiting: RefCell::new(Waiting { first: None, others: VecDeque::new() }) }
+        WaitQueue { waiting: RefCell::new(Lineup::new()) }
     }
 
     /// Parks the running coroutine until [`WaitQueue::wake_one`] or [`WaitQueue::wake_all`] reaches it.
+    #[inline(always)] // into the call that waits, see `current::Here`
     pub(crate) fn wait(&self, wait: Wait, deadline: Option<Instant>) -> Result<(), WaitError> {
-        let parker = Parker::arm().map_err(|Unwinding| WaitError::Unwinding)?;
+        let shard = current::here();
+        let parker = Parker::arm_on(&shard).map_err(|Unwinding| WaitError::Unwinding)?;
         let _listed = self.list(&parker);
-        parker.park(wait, deadline)
+        parker.park_on(&shard, wait, deadline)
     }
 
     /// Puts an armed wait at the end of the queue until the answer is dropped.
+    #[inline]
     pub(crate) fn list(&self, parker: &Parker) -> Listed<'_> {
         self.push(parker.waiter());
         Listed { queue: self, ticket: parker.ticket() }
     }
 
     /// Puts a waiter at the end of the queue; [`WaitQueue::remove`] must follow.
+    #[inline]
     pub(crate) fn push(&self, waiter: Waiter) {
         self.waiting.borrow_mut().push(waiter);
     }
 
     /// Takes the waiter of this wait out of the queue, if it still stands there.
+    #[inline]
     pub(crate) fn remove(&self, ticket: u64) {
-        self.waiting.borrow_mut().remove(ticket);
+        let removed = self.waiting.borrow_mut().remove(ticket);
+        drop(removed);
     }
 
     /// Wakes the coroutine that has waited longest. Says whether there was one.
+    #[inline]
     pub(crate) fn wake_one(&self) -> bool {
         loop {
             let Some(waiter) = self.waiting.borrow_mut().pop() else { return false };
@@ -456,10 +440,21 @@ impl WaitQueue {
         }
     }
 
-    /// Wakes all of them; says how many.
+    /// Wakes all of them; says how many. (Nobody runs meanwhile, so nobody joins the queue.)
+    #[inline]
     pub(crate) fn wake_all(&self) -> usize {
-        let waiting = self.waiting.take();
-        waiting.first.into_iter().chain(waiting.others).map(Waiter::wake_and_drop).filter(|&woken| woken).count()
+        let mut woken = 0;
+        while self.wake_one() {
+            woken += 1;
+        }
+        woken
+    }
+
+    /// Forgets those who stand in it.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        let waiting = self.waiting.get_mut();
+        while waiting.pop().is_some() {}
     }
 
     /// How many coroutines still wait.
@@ -481,6 +476,7 @@ pub(crate) struct Listed<'a> {
 }
 
 impl Drop for Listed<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.queue.remove(self.ticket);
     }

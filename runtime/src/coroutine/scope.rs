@@ -24,6 +24,21 @@ struct Children {
 }
 
 /// Spawns coroutines that borrow from outside of [`scope`].
+///
+/// ```
+/// use std::cell::Cell;
+/// use leveret_runtime::{Scope, scope};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fn count_all<'scope>(scope: &'scope Scope<'scope, '_>, words: &'scope [&str], total: &'scope Cell<usize>) {
+///     for word in words { // a function may spawn into its caller's scope
+///         scope.spawn(move || total.set(total.get() + word.len()));
+///     }
+/// }
+/// let (words, total) = (["ack", "nack"], Cell::new(0));
+/// scope(|scope| count_all(scope, &words, &total));
+/// assert_eq!(total.get(), 7);
+/// # }).unwrap();
+/// ```
 pub struct Scope<'scope, 'env: 'scope> {
     children: Rc<Children>,
     scope: PhantomData<&'scope mut &'scope ()>,
@@ -31,6 +46,17 @@ pub struct Scope<'scope, 'env: 'scope> {
 }
 
 /// The result of a coroutine spawned in a [`Scope`].
+///
+/// ```
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let text = String::from("settled");
+/// let length = leveret_runtime::scope(|scope| {
+///     let handle = scope.spawn(|| text.len()); // borrows
+///     handle.join().unwrap()
+/// });
+/// assert_eq!(length, 7);
+/// # }).unwrap();
+/// ```
 pub struct ScopedJoinHandle<'scope, T> {
     handle: JoinHandle<()>,
     value: Rc<RefCell<Option<T>>>,
@@ -115,6 +141,19 @@ impl Children {
 impl<'scope> Scope<'scope, '_> {
     /// Spawns a coroutine on the current shard that ends before the scope does.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{scope, sleep, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (start, mut log) = (time::now(), Vec::new());
+    /// scope(|scope| {
+    ///     scope.spawn(|| { sleep(Duration::from_secs(2)); log.push("child") });
+    /// }); // not joined, and waited for all the same
+    /// log.push("after");
+    /// assert_eq!((log, time::now() - start), (vec!["child", "after"], Duration::from_secs(2)));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// When the kernel gives no memory for a stack.
     #[track_caller]
@@ -197,6 +236,17 @@ impl Drop for Child {
 impl<T> ScopedJoinHandle<'_, T> {
     /// Waits for the end and gives the value. If the caller is killed or timed out meanwhile, so is its scope.
     ///
+    /// ```
+    /// use leveret_runtime::scope;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let outcome = scope(|scope| {
+    ///     let child = scope.spawn(|| -> u32 { panic!("not today") });
+    ///     child.join().map_err(|error| error.message().unwrap_or_default().to_string())
+    /// }); // joined, so the panic does not go on in the scope
+    /// assert_eq!(outcome, Err("not today".to_string()));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The child's panic; that it was killed; that the caller unwinds and would have to wait.
     pub fn join(self) -> Result<T, JoinError> {
@@ -214,6 +264,19 @@ impl<T> ScopedJoinHandle<'_, T> {
     }
 
     /// Ends the child at its next wait, as [`JoinHandle::kill`](crate::JoinHandle::kill) does.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{JoinError, scope, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// scope(|scope| {
+    ///     let heartbeat = scope.spawn(|| loop { sleep(Duration::from_secs(1)) });
+    ///     sleep(Duration::from_secs(10)); // the work
+    ///     heartbeat.kill(); // or the scope would never end
+    ///     assert!(matches!(heartbeat.join(), Err(JoinError::Killed)));
+    /// });
+    /// # }).unwrap();
+    /// ```
     pub fn kill(&self) {
         self.handle.kill();
     }

@@ -102,12 +102,32 @@ impl<T: 'static> Greenlet<T> {
 
     /// Whoever made the first switch into greenlets of this type, seen from inside of one. Seen from there itself, a
     /// switch to it returns at once.
+    ///
+    /// ```
+    /// use leveret_runtime::Greenlet;
+    /// let step = Greenlet::new(|()| Greenlet::outside().switch()); // stops half-way
+    /// step.switch();
+    /// assert!(!step.is_finished());
+    /// step.switch();
+    /// assert!(step.is_finished());
+    /// ```
     pub fn outside() -> Greenlet<T> {
         Greenlet { to: Target::Outside }
     }
 
     /// Goes on there, with `value`; returns with the value of the next switch back here, or of a child that ends. A
     /// greenlet that has ended stands for its parent.
+    ///
+    /// ```
+    /// use leveret_runtime::Greenlet;
+    /// let adder = Greenlet::new(|a: u32| {
+    ///     let b = Greenlet::outside().switch_with(0); // "the next, please"
+    ///     a + b // its end goes to whoever waits outside
+    /// });
+    /// assert_eq!(adder.switch_with(3), 0);
+    /// assert_eq!(adder.switch_with(4), 7);
+    /// assert_eq!(adder.switch_with(9), 9); // ended: it stands for its parent, which is here
+    /// ```
     ///
     /// # Panics
     /// While the stack unwinds; if the greenlet runs further down this stack or in another coroutine; with the panic of
@@ -137,6 +157,20 @@ impl<T: 'static> Greenlet<T> {
 
 impl Greenlet<()> {
     /// Goes on there; see [`Greenlet::switch_with`].
+    ///
+    /// ```
+    /// use std::{cell::RefCell, rc::Rc};
+    /// use leveret_runtime::Greenlet;
+    /// let said = Rc::new(RefCell::new(Vec::new()));
+    /// let (inner, outer) = (said.clone(), said.clone());
+    /// let pong = Greenlet::new(move |()| inner.borrow_mut().push("pong"));
+    /// let ping = Greenlet::new(move |()| {
+    ///     outer.borrow_mut().push("ping");
+    ///     pong.switch();
+    /// });
+    /// ping.switch();
+    /// assert_eq!(*said.borrow(), ["ping", "pong"]);
+    /// ```
     ///
     /// # Panics
     /// As [`Greenlet::switch_with`].

@@ -21,9 +21,12 @@ use std::time::Instant;
 
 use corosensei::{Coroutine, Yielder};
 
+use super::join::Ending;
 use super::local::Locals;
 use super::nest::Level;
+use super::parcel::Parcel;
 use super::stack::PooledStack;
+use super::stacks::Stacks;
 use crate::shard::ShardId;
 use crate::time::wheel::TimerKey;
 
@@ -31,6 +34,18 @@ use crate::time::wheel::TimerKey;
 pub(crate) type Machine = Coroutine<(), (), (), PooledStack>;
 
 /// Where a coroutine is in its life.
+///
+/// ```
+/// use leveret_runtime::{State, coroutines, spawn, sync::Event, yield_now};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let waits = spawn(|| Event::new().wait());
+/// let states = || coroutines().into_iter().map(|one| one.state).collect::<Vec<_>>();
+/// assert_eq!(states(), [State::Running, State::Ready]);
+/// yield_now();
+/// assert_eq!(states(), [State::Running, State::Parked]);
+/// waits.kill();
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// In the run queue.
@@ -44,6 +59,20 @@ pub enum State {
 }
 
 /// What a parked coroutine waits for.
+///
+/// ```
+/// use std::time::Duration;
+/// use leveret_runtime::{Wait, coroutines, sleep, spawn, sync::channel, yield_now};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (_sender, receiver) = channel::unbounded::<u32>();
+/// let waiting = [spawn(|| sleep(Duration::from_secs(1))), spawn(move || _ = receiver.recv())];
+/// yield_now();
+/// let waits: Vec<_> = coroutines()[1..].iter().map(|one| one.wait).collect();
+/// assert_eq!(waits, [Wait::Sleep, Wait::Receive]);
+/// assert_eq!(Wait::Receive.to_string(), "a value in a channel");
+/// leveret_runtime::kill_all(&waiting);
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Wait {
@@ -178,6 +207,9 @@ impl MachineCell {
     }
 }
 
+/// Runs the body in a coroutine's parcel, as that coroutine and once.
+pub(super) type Begin = fn(&Task);
+
 /// A coroutine's entry in its shard.
 pub(crate) struct Task {
     /// Its place in the shard's table; with a ticket this is what other threads hold.
@@ -189,6 +221,13 @@ pub(crate) struct Task {
     pub(crate) name: Name,
     pub(crate) born: Instant,
     pub(super) machine: MachineCell,
+    /// Its stack has the default size, and may be another coroutine's next.
+    pub(super) shares_stack: bool,
+    /// Makes the outcome of the body in the parcel; `None` once it has begun.
+    begin: Cell<Option<Begin>>,
+    /// Its body until it begins; its outcome from its end until that is taken.
+    pub(super) parcel: Parcel,
+    pub(super) ending: Ending,
     /// Set by the coroutine's first instructions; valid until its end.
     pub(crate) yielder: Cell<*const Yielder<(), ()>>,
     pub(crate) state: Cell<State>,
@@ -216,7 +255,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    pub(crate) fn new(home: ShardId, number: u64, name: Name, now: Instant) -> Task {
+    pub(crate) fn new(home: ShardId, number: u64, name: Name, now: Instant, shares_stack: bool) -> Task {
         Task {
             key: Cell::new(u32::MAX),
             home,
@@ -224,6 +263,10 @@ impl Task {
             name,
             born: now,
             machine: MachineCell(UnsafeCell::new(None)),
+            shares_stack,
+            begin: Cell::new(None),
+            parcel: Parcel::new(),
+            ending: Ending::new(),
             yielder: Cell::new(std::ptr::null()),
             state: Cell::new(State::Ready),
             wait: Cell::new(Wait::Turn),
@@ -240,6 +283,53 @@ impl Task {
             innermost: RefCell::new(None),
             locals: Cell::new(None),
         }
+    }
+
+    /// Makes the entry of a coroutine that has ended that of a new one: as [`Task::new`] would.
+    #[inline(always)]
+    fn renew(&mut self, number: u64, name: Name, now: Instant, shares_stack: bool) {
+        // Every field is named, so that none is forgotten; what an end leaves as it was at the start is looked at only.
+        #[rustfmt::skip]
+        let Task {
+            key: _, home: _, number: numbered, name: named, born, machine, shares_stack: shared, begin, parcel, ending, yielder,
+            state, wait, since, ticket, cause, tag: _, timer, killed, pressed, shielded, rethrown, deadlines, innermost, locals,
+        } = self;
+        debug_assert!(machine.0.get_mut().is_none() && begin.get().is_none() && parcel.is_empty());
+        debug_assert!(state.get() == State::Done && timer.get().is_none());
+        (*numbered, *named, *born, *shared) = (number, name, now, shares_stack);
+        ending.renew();
+        yielder.set(std::ptr::null());
+        state.set(State::Ready);
+        wait.set(Wait::Turn);
+        since.set(now);
+        ticket.set(0);
+        cause.set(Cause::Notified);
+        debug_assert!(innermost.get_mut().is_none() && locals.get_mut().is_none());
+        killed.set(false);
+        pressed.set(false);
+        shielded.set(false);
+        rethrown.set(0);
+        deadlines.get_mut().clear();
+    }
+
+    /// Gives it a body, the function that runs it, and a machine for that.
+    ///
+    /// # Errors
+    /// The kernel gave no memory for a stack; the body is dropped.
+    #[inline(always)]
+    pub(super) fn load<F>(&self, stacks: &Stacks, size: Option<usize>, begin: Begin, body: F) -> std::io::Result<()> {
+        // SAFETY: it has not begun, so nobody resumes it now, and no other reference into the cell is alive.
+        stacks.equip(unsafe { self.machine.reach() }, size)?;
+        self.begin.set(Some(begin));
+        self.parcel.put(body);
+        Ok(())
+    }
+
+    /// Runs its body to the end; called on its own stack.
+    #[inline(always)]
+    pub(super) fn run_body(&self) {
+        let begin = self.begin.take().expect("a coroutine has a body until it begins");
+        begin(self);
     }
 
     /// Whether it was killed.
@@ -278,5 +368,35 @@ impl Task {
         let frame = deadlines.iter_mut().find(|frame| frame.deadline <= now)?;
         frame.thrown = frame.thrown.saturating_add(1);
         Some((frame.id, frame.thrown))
+    }
+}
+
+/// Entries that are kept for other coroutines.
+const BLANKS_MAX: usize = 1024;
+
+/// Entries of coroutines that have ended and that nobody refers to, for those to come: cheaper than fresh memory.
+#[derive(Default)]
+pub(crate) struct Blanks {
+    blanks: RefCell<Vec<Rc<Task>>>,
+}
+
+impl Blanks {
+    /// An entry for a new coroutine of the shard `home`, whose blanks these are.
+    #[inline(always)]
+    pub(crate) fn entry(&self, home: ShardId, number: u64, name: Name, now: Instant, shares_stack: bool) -> Rc<Task> {
+        let Some(mut task) = self.blanks.borrow_mut().pop() else {
+            return Rc::new(Task::new(home, number, name, now, shares_stack));
+        };
+        Rc::get_mut(&mut task).expect("nobody else has a blank").renew(number, name, now, shares_stack);
+        task
+    }
+
+    /// Keeps the entry of a coroutine that has ended, if only the caller refers to it.
+    #[inline]
+    pub(super) fn keep(&self, task: &Rc<Task>) {
+        let mut blanks = self.blanks.borrow_mut();
+        if Rc::strong_count(task) == 1 && blanks.len() < BLANKS_MAX {
+            blanks.push(task.clone());
+        }
     }
 }

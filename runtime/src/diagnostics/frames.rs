@@ -28,7 +28,7 @@ const MACHINERY_PLACES: [&str; 6] = [
 ];
 
 /// The function at the root of every coroutine, and where it is. What follows is whoever resumed it.
-const ROOT: &str = "leveret_runtime::coroutine::spawn_on_shard";
+const ROOT: &str = "leveret_runtime::coroutine::begin";
 const ROOT_PLACE: &str = "src/coroutine/mod.rs:";
 
 /// One frame: `function` at `place`, which is empty where it is not known.
@@ -40,8 +40,7 @@ struct Frame<'a> {
 
 impl Frame<'_> {
     fn is_root(&self) -> bool {
-        self.function.starts_with(ROOT)
-            || (self.place.contains(ROOT_PLACE) && self.function.trim_start_matches('{').starts_with("closure"))
+        self.function.starts_with(ROOT) || (self.place.contains(ROOT_PLACE) && self.function.starts_with("begin"))
     }
 
     fn is_machinery(&self) -> bool {
@@ -110,7 +109,7 @@ mod tests {
                 "   4: app::main::{{closure}}",
                 "   5: catch_unwind<(), app::main::{closure_env#0}>",
                 "             at /rustc/5980761/library/std/src/panicking.rs:544:19",
-                "   6: {closure#0}<(), app::main::{closure_env#0}>",
+                "   6: begin<(), app::main::{closure_env#0}>",
                 "             at ./src/coroutine/mod.rs:140:34",
                 "   7: app::whoever_resumed_it",
             ],
@@ -120,10 +119,7 @@ mod tests {
                 "app::main::{{closure}}",
             ],
         );
-        check(
-            &["   3: app::f", "   4: leveret_runtime::coroutine::spawn_on_shard::{{closure}}", "   5: app::g"],
-            &["app::f"],
-        );
+        check(&["   3: app::f", "   4: leveret_runtime::coroutine::begin", "   5: app::g"], &["app::f"]);
         check(&["   0: app::f", "something else"], &["app::f", "something else"]);
         check(&["   0: wait<app::A, app::B<u8>>", "   1: app::C<T>::f"], &["wait", "app::C<T>::f"]);
         check(&["   0: <app::A as app::B<u8>>"], &["<app::A as app::B<u8>>"]);

@@ -49,6 +49,16 @@ enum Inner {
 impl File {
     /// Opens a file for reading.
     ///
+    /// ```
+    /// use std::io::{ErrorKind, Write};
+    /// use leveret_runtime::fs::{self, File};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// assert_eq!(File::open("/file").unwrap_err().kind(), ErrorKind::NotFound);
+    /// fs::write("/file", "text").unwrap();
+    /// assert!(File::open("/file").unwrap().write_all(b"x").is_err()); // for reading only
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Those of std, with the path in their text.
     pub fn open(path: impl AsRef<Path>) -> io::Result<File> {
@@ -57,6 +67,16 @@ impl File {
 
     /// Opens a file for writing, empty: made if it is not there.
     ///
+    /// ```
+    /// use std::io::Write;
+    /// use leveret_runtime::fs::{self, File};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// fs::write("/file", "what was there is gone").unwrap();
+    /// File::create("/file").unwrap().write_all(b"new").unwrap();
+    /// assert_eq!(fs::read("/file").unwrap(), b"new");
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As [`File::open`].
     pub fn create(path: impl AsRef<Path>) -> io::Result<File> {
@@ -64,6 +84,15 @@ impl File {
     }
 
     /// Makes a file for reading and writing; fails if it is there.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use leveret_runtime::fs::File;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// File::create_new("/id").unwrap();
+    /// assert_eq!(File::create_new("/id").unwrap_err().kind(), ErrorKind::AlreadyExists);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`File::open`].
@@ -77,6 +106,15 @@ impl File {
     }
 
     /// Takes over an open std file, which is a real one in a simulation too.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use leveret_runtime::fs::File;
+    /// # leveret_runtime::run(|| {
+    /// let mut file = File::from_std(std::fs::File::open("Cargo.toml").unwrap()); // whoever opened it
+    /// assert!(file.read(&mut [0; 16]).unwrap() > 0);
+    /// # }).unwrap();
+    /// ```
     pub fn from_std(file: std::fs::File) -> File {
         File { inner: Inner::Os(Arc::new(file)) }
     }
@@ -111,6 +149,18 @@ impl File {
 
     /// Reads up to `buffer.len()` bytes (and 1 MiB) at `offset`.
     ///
+    /// ```
+    /// use leveret_runtime::fs::{self, File};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// fs::write("/file", "0123456789").unwrap();
+    /// let (file, mut buffer) = (File::open("/file").unwrap(), [0; 4]);
+    /// assert_eq!(file.read_at(&mut buffer, 3).unwrap(), 4);
+    /// assert_eq!(&buffer, b"3456");
+    /// assert_eq!(file.read_at(&mut buffer, 8).unwrap(), 2); // up to the end
+    /// assert_eq!(file.read_at(&mut buffer, 100).unwrap(), 0);
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The system's.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -121,6 +171,18 @@ impl File {
     }
 
     /// Reads as many bytes as the buffer has at `offset`.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use leveret_runtime::fs::{self, File};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// fs::write("/file", "0123456789").unwrap();
+    /// let (file, mut buffer) = (File::open("/file").unwrap(), [0; 4]);
+    /// file.read_exact_at(&mut buffer, 6).unwrap();
+    /// assert_eq!(&buffer, b"6789");
+    /// assert_eq!(file.read_exact_at(&mut buffer, 7).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `UnexpectedEof` if there are not as many; the system's.
@@ -139,6 +201,14 @@ impl File {
 
     /// Reads `count` bytes at `offset` into a buffer of its own, without a copy.
     ///
+    /// ```
+    /// use leveret_runtime::fs::{self, File};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// fs::write("/file", "0123456789").unwrap();
+    /// assert_eq!(File::open("/file").unwrap().read_owned_at(3, 2).unwrap(), b"234");
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As [`File::read_exact_at`].
     pub fn read_owned_at(&self, count: usize, offset: u64) -> io::Result<Vec<u8>> {
@@ -150,6 +220,15 @@ impl File {
     }
 
     /// Writes up to `bytes.len()` bytes (and 1 MiB) at `offset`.
+    ///
+    /// ```
+    /// use leveret_runtime::fs::{self, File};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let file = File::create("/file").unwrap();
+    /// assert_eq!(file.write_at(b"abc", 2).unwrap(), 3);
+    /// assert_eq!(fs::read("/file").unwrap(), b"\0\0abc"); // the gap reads as zeros
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The system's.
@@ -165,6 +244,17 @@ impl File {
     }
 
     /// Writes all of `bytes` at `offset`.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use leveret_runtime::{fs::File, sim::{self, Effect, Fault}};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let file = File::create("/file").unwrap();
+    /// file.write_all_at(&[7; 100_000], 0).unwrap();
+    /// sim::inject(Fault::at("fs.write").then(Effect::Full));
+    /// assert_eq!(file.write_all_at(b"more", 100_000).unwrap_err().kind(), ErrorKind::StorageFull);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The system's; a part may have been written.
@@ -182,6 +272,16 @@ impl File {
     /// Writes all of the slices, one behind the other, at `offset`. The slices are used up: what they are afterwards is not
     /// said. On a shard they are copied; on a thread of its own nothing is.
     ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use leveret_runtime::fs::{self, File};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let file = File::create("/log").unwrap();
+    /// file.write_all_vectored_at(&mut [IoSlice::new(b"header "), IoSlice::new(b"body")], 0).unwrap();
+    /// assert_eq!(fs::read("/log").unwrap(), b"header body");
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As [`File::write_all_at`].
     pub fn write_all_vectored_at(&self, slices: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
@@ -198,6 +298,17 @@ impl File {
     /// Writes `size` zeros at `offset`, truly: the blocks are there afterwards, and writing over them needs no room and no
     /// change of the file system's own records. A synced write is four times as quick there as at the end of a growing file.
     ///
+    /// ```
+    /// use leveret_runtime::fs::File;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let log = File::create("/log").unwrap();
+    /// log.write_zeros_at(1 << 20, 0).unwrap();
+    /// log.sync_all().unwrap(); // from now on `sync_data` after a write syncs the bytes and nothing else
+    /// let metadata = log.metadata().unwrap();
+    /// assert_eq!((metadata.len(), metadata.allocated()), (1 << 20, 1 << 20));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As [`File::write_all_at`].
     pub fn write_zeros_at(&self, size: u64, offset: u64) -> io::Result<()> {
@@ -211,6 +322,18 @@ impl File {
 
     /// Has the file system set blocks aside for the range; the file grows to its end, and what was not written reads as zeros.
     ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use leveret_runtime::{fs::File, sim};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// sim::disk().set_capacity(1 << 20);
+    /// let file = File::create("/file").unwrap();
+    /// file.allocate(0, 65_536).unwrap();
+    /// assert_eq!(file.metadata().unwrap().len(), 65_536);
+    /// assert_eq!(file.allocate(0, 2 << 20).unwrap_err().kind(), ErrorKind::StorageFull); // known before it is needed
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `StorageFull` if there is no room; the system's.
     pub fn allocate(&self, offset: u64, size: u64) -> io::Result<()> {
@@ -221,6 +344,19 @@ impl File {
     }
 
     /// Writes all of `bytes` at `offset` without a copy, and gives the buffer back for the next time.
+    ///
+    /// ```
+    /// use leveret_runtime::fs::File;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let file = File::create("/log").unwrap();
+    /// let mut buffer = b"first".to_vec();
+    /// buffer = file.write_owned_at(buffer, 0).unwrap(); // goes to the thread and comes back
+    /// buffer.clear();
+    /// buffer.extend(b" second");
+    /// file.write_owned_at(buffer, 5).unwrap();
+    /// assert_eq!(file.metadata().unwrap().len(), 12);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`File::write_all_at`].
@@ -233,6 +369,20 @@ impl File {
 
     /// Makes contents and metadata durable.
     ///
+    /// ```
+    /// use leveret_runtime::{fs::{self, File}, sim::{self, Fault}};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let file = File::create("/file").unwrap();
+    /// fs::sync_dir("/").unwrap(); // its name
+    /// file.write_all_at(b"first", 0).unwrap();
+    /// file.sync_all().unwrap();
+    /// file.write_all_at(b"FIRST", 0).unwrap();
+    /// assert_eq!(sim::disk().durable().read("/file").unwrap(), b"first");
+    /// sim::inject(Fault::at("fs.sync"));
+    /// assert!(file.sync_all().is_err()); // what is on the disk now, nobody knows
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The system's. A failed sync cannot be repeated: the kernel may have forgotten what it could not write.
     pub fn sync_all(&self) -> io::Result<()> {
@@ -243,6 +393,17 @@ impl File {
     }
 
     /// Makes contents durable, and of the metadata what is needed to find them.
+    ///
+    /// ```
+    /// use leveret_runtime::{fs::{self, File}, sim};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let log = File::create("/log").unwrap();
+    /// fs::sync_dir("/").unwrap();
+    /// log.write_all_at(b"entry", 0).unwrap();
+    /// log.sync_data().unwrap(); // the new length as well, or the bytes could not be found
+    /// assert_eq!(sim::disk().durable().read("/log").unwrap(), b"entry");
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`File::sync_all`].
@@ -255,6 +416,17 @@ impl File {
 
     /// Cuts the file, or extends it by zeros.
     ///
+    /// ```
+    /// use leveret_runtime::fs::{self, File};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// fs::write("/file", "abcdef").unwrap();
+    /// let file = File::options().write(true).open("/file").unwrap();
+    /// file.set_len(2).unwrap();
+    /// file.set_len(4).unwrap();
+    /// assert_eq!(fs::read("/file").unwrap(), b"ab\0\0"); // what was cut off does not come back
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The system's.
     pub fn set_len(&self, size: u64) -> io::Result<()> {
@@ -265,6 +437,15 @@ impl File {
     }
 
     /// Size, kind, times and permissions.
+    ///
+    /// ```
+    /// use leveret_runtime::fs::File;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let file = File::create("/file").unwrap();
+    /// file.write_all_at(b"x", 99).unwrap();
+    /// assert_eq!(file.metadata().unwrap().len(), 100);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The system's.
@@ -287,6 +468,18 @@ impl File {
     }
 
     /// Locks the file for this process alone, if nobody has (`flock`); it is released when the file is closed. Never waits.
+    ///
+    /// ```
+    /// use std::fs::TryLockError;
+    /// use leveret_runtime::fs::File;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (first, second) = (File::create("/file").unwrap(), File::create("/file").unwrap());
+    /// first.try_lock().unwrap();
+    /// assert!(matches!(second.try_lock(), Err(TryLockError::WouldBlock)));
+    /// drop(first); // closing it is unlocking it
+    /// second.try_lock().unwrap();
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` inside the error if somebody has; the system's.

@@ -9,6 +9,15 @@ use std::{fmt, io};
 use super::Permissions;
 
 /// What kind of thing a name stands for. See [`std::fs::FileType`].
+///
+/// ```
+/// use leveret_runtime::fs::{self, FileType};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::create_dir("/data").unwrap();
+/// assert_eq!(fs::metadata("/data").unwrap().file_type(), FileType::Dir);
+/// assert!(fs::read_dir("/").unwrap()[0].file_type().is_dir());
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FileType {
@@ -51,6 +60,16 @@ impl From<std::fs::FileType> for FileType {
 }
 
 /// Size, kind, permissions and time of the last change. See [`std::fs::Metadata`].
+///
+/// ```
+/// use leveret_runtime::{fs, time};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::write("/file", "12345").unwrap();
+/// let metadata = fs::metadata("/file").unwrap();
+/// assert_eq!((metadata.len(), metadata.is_dir()), (5, false));
+/// assert!(metadata.modified() <= time::system_now());
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
     pub(crate) len: u64,
@@ -114,6 +133,17 @@ impl Metadata {
 }
 
 /// One name in a directory.
+///
+/// ```
+/// use std::path::Path;
+/// use leveret_runtime::fs;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::create_dir("/data").unwrap();
+/// fs::write("/data/log", "").unwrap();
+/// let entry = &fs::read_dir("/data").unwrap()[0];
+/// assert_eq!((entry.path(), entry.file_name().to_str()), (Path::new("/data/log"), Some("log")));
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {
     path: PathBuf,
@@ -143,6 +173,13 @@ impl DirEntry {
 }
 
 /// The room of a file system, in bytes.
+///
+/// ```
+/// use leveret_runtime::fs::Space;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// println!("{}", Space { total: 64 << 30, free: 16 << 30 });
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
     /// All of it.

@@ -63,6 +63,17 @@ pub fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 
 /// Reads a whole file of UTF-8 text.
 ///
+/// ```
+/// use std::io::ErrorKind;
+/// use leveret_runtime::fs;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::write("/note", "déjà vu").unwrap();
+/// assert_eq!(fs::read_to_string("/note").unwrap(), "déjà vu");
+/// fs::write("/note", [0xff]).unwrap();
+/// assert_eq!(fs::read_to_string("/note").unwrap_err().kind(), ErrorKind::InvalidData);
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// As [`read`]; `InvalidData` if it is not UTF-8.
 pub fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
@@ -72,6 +83,16 @@ pub fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 }
 
 /// Writes a whole file, replacing what is there. Not atomic and not synced: a crash may leave any part of it.
+///
+/// ```
+/// use leveret_runtime::{fs, sim};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::write("/file", "the first text").unwrap();
+/// fs::write("/file", "second").unwrap(); // replaces all of it
+/// assert_eq!(fs::read("/file").unwrap(), b"second");
+/// assert!(sim::disk().durable().is_empty()); // but a crash now need not leave either
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As [`read`].
@@ -83,7 +104,16 @@ pub fn write(path: impl AsRef<Path>, contents: impl Into<Vec<u8>>) -> io::Result
     on_path("write", path, move |path| std::fs::write(path, contents))
 }
 
-/// Copies a file and its permissions; says how many bytes.
+/// Copies a file and its permissions; says how many bytes. A file that is copied onto itself is emptied, as with std.
+///
+/// ```
+/// use leveret_runtime::fs;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::write("/from", "words").unwrap();
+/// assert_eq!(fs::copy("/from", "/to").unwrap(), 5);
+/// assert_eq!(fs::read("/to").unwrap(), b"words");
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As [`read`].
@@ -97,6 +127,20 @@ pub fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u64> {
 
 /// Renames a file or directory, replacing a file that is there, atomically. [`sync_dir`] makes it durable.
 ///
+/// ```
+/// use leveret_runtime::{fs, sim};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// // Replacing a file so that a crash leaves the old one or the new one, whole:
+/// fs::write("/config", "old").unwrap();
+/// let new = fs::File::create("/config.new").unwrap();
+/// new.write_all_at(b"new", 0).unwrap();
+/// new.sync_all().unwrap(); // first the bytes
+/// fs::rename("/config.new", "/config").unwrap();
+/// fs::sync_dir("/").unwrap(); // then the name
+/// assert_eq!(sim::disk().durable().read("/config").unwrap(), b"new");
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// As [`read`].
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
@@ -109,6 +153,20 @@ pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
 
 /// Removes a file. [`sync_dir`] makes it durable.
 ///
+/// ```
+/// use std::io::{ErrorKind, Read};
+/// use leveret_runtime::fs;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::write("/file", "kept while open").unwrap();
+/// let mut open = fs::File::open("/file").unwrap();
+/// fs::remove_file("/file").unwrap();
+/// assert_eq!(fs::remove_file("/file").unwrap_err().kind(), ErrorKind::NotFound);
+/// let mut text = String::new();
+/// open.read_to_string(&mut text).unwrap(); // who has it open still reads it
+/// assert_eq!(text, "kept while open");
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// As [`read`].
 pub fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
@@ -119,6 +177,16 @@ pub fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
 }
 
 /// Makes a directory.
+///
+/// ```
+/// use std::io::ErrorKind;
+/// use leveret_runtime::fs;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::create_dir("/data").unwrap();
+/// assert_eq!(fs::create_dir("/data").unwrap_err().kind(), ErrorKind::AlreadyExists);
+/// assert_eq!(fs::create_dir("/no/such").unwrap_err().kind(), ErrorKind::NotFound);
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As [`read`].
@@ -132,6 +200,17 @@ pub fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
 /// Makes a directory and those above it, as far as they are missing, with these permissions less the process's umask; a
 /// directory that was there keeps its own. `0o700` keeps others out.
 ///
+/// ```
+/// use leveret_runtime::fs;
+/// use std::os::unix::fs::PermissionsExt;
+/// # leveret_runtime::run(|| {
+/// let secrets = std::env::temp_dir().join(format!("leveret-doc-mode-{}", std::process::id()));
+/// fs::create_dir_all_mode(&secrets, 0o700).unwrap();
+/// assert_eq!(fs::metadata(&secrets).unwrap().permissions().mode() & 0o777, 0o700);
+/// # fs::remove_dir(&secrets).unwrap();
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// As [`read`].
 pub fn create_dir_all_mode(path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
@@ -143,6 +222,15 @@ pub fn create_dir_all_mode(path: impl AsRef<Path>, mode: u32) -> io::Result<()> 
 
 /// Makes a directory and those above it, as far as they are missing.
 ///
+/// ```
+/// use leveret_runtime::fs;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::create_dir_all("/data/queues/orders").unwrap();
+/// fs::create_dir_all("/data/queues/orders").unwrap(); // that it is there is no error
+/// assert!(fs::metadata("/data/queues").unwrap().is_dir());
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// As [`read`].
 pub fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
@@ -150,6 +238,17 @@ pub fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 }
 
 /// Removes an empty directory.
+///
+/// ```
+/// use std::io::ErrorKind;
+/// use leveret_runtime::fs;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::create_dir_all("/data/queues").unwrap();
+/// assert_eq!(fs::remove_dir("/data").unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
+/// fs::remove_dir("/data/queues").unwrap();
+/// fs::remove_dir("/data").unwrap();
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As [`read`].
@@ -162,6 +261,17 @@ pub fn remove_dir(path: impl AsRef<Path>) -> io::Result<()> {
 
 /// Removes a directory with all that is in it.
 ///
+/// ```
+/// use leveret_runtime::fs;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::create_dir_all("/data/queues").unwrap();
+/// fs::write("/data/queues/1", "x").unwrap();
+/// fs::remove_dir_all("/data").unwrap();
+/// assert!(!fs::exists("/data").unwrap());
+/// assert!(fs::remove_dir_all("/data").is_err()); // a directory that is not there is an error
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// As [`read`].
 pub fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
@@ -172,6 +282,16 @@ pub fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 }
 
 /// Makes durable which names a directory has: after creating, renaming or removing files in it (`fsync` of the directory).
+///
+/// ```
+/// use leveret_runtime::{fs, sim};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::File::create("/journal").unwrap().sync_all().unwrap();
+/// assert!(sim::disk().durable().is_empty()); // the file is durable, its name is not
+/// fs::sync_dir("/").unwrap();
+/// assert_eq!(sim::disk().durable().files().len(), 1);
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As [`read`]. A failed sync cannot be repeated: the kernel may have forgotten what it could not write.
@@ -184,6 +304,17 @@ pub fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
 
 /// Size, kind, times and permissions, of what a link points to.
 ///
+/// ```
+/// use leveret_runtime::fs;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::write("/file", "12345").unwrap();
+/// let metadata = fs::metadata("/file").unwrap();
+/// assert!(metadata.is_file() && metadata.len() == 5);
+/// let text = fs::metadata("/other").unwrap_err().to_string();
+/// assert!(text.contains("/other"), "{text}"); // errors name what they are about
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// As [`read`].
 pub fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
@@ -195,6 +326,17 @@ pub fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 
 /// As [`metadata`], of a link itself.
 ///
+/// ```
+/// use leveret_runtime::fs;
+/// # leveret_runtime::run(|| {
+/// let link = std::env::temp_dir().join(format!("leveret-doc-link-{}", std::process::id()));
+/// std::os::unix::fs::symlink("/", &link).unwrap();
+/// assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+/// assert!(fs::metadata(&link).unwrap().is_dir()); // what it points to
+/// # fs::remove_file(&link).unwrap();
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// As [`read`].
 pub fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
@@ -205,6 +347,15 @@ pub fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 }
 
 /// Whether something is there.
+///
+/// ```
+/// use leveret_runtime::fs;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// assert!(!fs::exists("/file").unwrap());
+/// fs::write("/file", "").unwrap();
+/// assert!(fs::exists("/file").unwrap());
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// It cannot be known, e.g. for want of permission.
@@ -218,6 +369,15 @@ pub fn exists(path: impl AsRef<Path>) -> io::Result<bool> {
 
 /// The absolute path without links.
 ///
+/// ```
+/// use std::path::Path;
+/// use leveret_runtime::fs;
+/// # leveret_runtime::run(|| {
+/// assert_eq!(fs::canonicalize("/usr/../.").unwrap(), Path::new("/"));
+/// assert!(fs::canonicalize("/no/such").is_err());
+/// # }).unwrap();
+/// ```
+///
 /// # Errors
 /// As [`read`].
 pub fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
@@ -228,6 +388,16 @@ pub fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
 }
 
 /// Changes the permissions; `Permissions::from_mode` of std's `PermissionsExt` makes them.
+///
+/// ```
+/// use leveret_runtime::fs::{self, Permissions};
+/// use std::os::unix::fs::PermissionsExt;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::write("/secret", "x").unwrap();
+/// fs::set_permissions("/secret", Permissions::from_mode(0o600)).unwrap();
+/// assert_eq!(fs::metadata("/secret").unwrap().permissions().mode() & 0o777, 0o600);
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As [`read`].
@@ -240,6 +410,18 @@ pub fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -> io::
 
 /// What is in a directory, sorted by name, so that every run sees the same order. All of it at once: a directory is as
 /// long as whoever fills it likes, so read only those that are yours.
+///
+/// ```
+/// use leveret_runtime::fs;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// for name in ["/b", "/a"] {
+///     fs::write(name, "").unwrap();
+/// }
+/// let names: Vec<_> = fs::read_dir("/").unwrap().iter().map(|entry| entry.file_name().to_owned()).collect();
+/// assert_eq!(names, ["a", "b"]); // sorted
+/// assert!(fs::read_dir("/a").is_err()); // a file
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As [`read`].
@@ -256,6 +438,15 @@ pub fn read_dir(path: impl AsRef<Path>) -> io::Result<Vec<DirEntry>> {
 }
 
 /// The room of the file system that `path` lies on.
+///
+/// ```
+/// use leveret_runtime::{fs, sim};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// sim::disk().set_capacity(1 << 30);
+/// let space = fs::space("/").unwrap();
+/// assert!(space.free <= space.total && space.total == 1 << 30);
+/// # }).unwrap();
+/// ```
 ///
 /// # Errors
 /// As [`read`].

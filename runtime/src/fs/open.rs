@@ -12,6 +12,21 @@ use crate::driver::sim::disk::state::Access;
 const MODE_DEFAULT: u32 = 0o666;
 
 /// How to open a file. See [`std::fs::OpenOptions`], whose methods these are.
+///
+/// ```
+/// use std::io::{ErrorKind, Write};
+/// use leveret_runtime::fs::{self, OpenOptions};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let mut options = OpenOptions::new();
+/// options.append(true);
+/// assert_eq!(options.open("/log").unwrap_err().kind(), ErrorKind::NotFound);
+/// options.create(true);
+/// for word in ["one ", "two"] {
+///     options.open("/log").unwrap().write_all(word.as_bytes()).unwrap(); // always at the end
+/// }
+/// assert_eq!(fs::read("/log").unwrap(), b"one two");
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
     access: Access,
@@ -56,12 +71,32 @@ impl OpenOptions {
     }
 
     /// Makes the file, and fails if it is there.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use leveret_runtime::fs::OpenOptions;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let mut options = OpenOptions::new();
+    /// options.write(true).create_new(true);
+    /// options.open("/pid").unwrap();
+    /// assert_eq!(options.open("/pid").unwrap_err().kind(), ErrorKind::AlreadyExists);
+    /// # }).unwrap();
+    /// ```
     pub fn create_new(&mut self, create_new: bool) -> &mut OpenOptions {
         self.access.create_new = create_new;
         self
     }
 
     /// Permissions of a file that is made, less the process's umask. The default is `0o666`.
+    ///
+    /// ```
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use leveret_runtime::fs::{self, OpenOptions};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// OpenOptions::new().write(true).create(true).mode(0o600).open("/secret").unwrap();
+    /// assert_eq!(fs::metadata("/secret").unwrap().permissions().mode() & 0o777, 0o600);
+    /// # }).unwrap();
+    /// ```
     pub fn mode(&mut self, mode: u32) -> &mut OpenOptions {
         self.access.mode = mode;
         self
@@ -74,6 +109,14 @@ impl OpenOptions {
     }
 
     /// Opens the file.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use leveret_runtime::fs::OpenOptions;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// assert_eq!(OpenOptions::new().open("/file").unwrap_err().kind(), ErrorKind::InvalidInput); // to do what?
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// Those of std, with the path in their text.

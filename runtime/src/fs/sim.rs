@@ -106,6 +106,7 @@ impl Machine {
         if std::thread::panicking() {
             return Err(Unwinding.into());
         }
+        no_path(path)?;
         let Some(world) = self.world.as_ref().filter(|_| current::try_task().is_some()) else {
             return Ok(Length::Whole);
         };
@@ -114,7 +115,7 @@ impl Machine {
         }
         let effect = world.plan.consult(world, call.point(), Some(path));
         let delay = if let Some(Effect::Delay(delay)) = effect { delay } else { Duration::ZERO };
-        pass(world, self.latency(world, call) + delay);
+        pass(world, self.latency(world, call).saturating_add(delay));
         match effect {
             None | Some(Effect::Delay(_)) => Ok(Length::Whole),
             Some(Effect::Short) => Ok(Length::Short(world.draw(Stream::Disk))),
@@ -132,7 +133,7 @@ impl Machine {
         };
         let time = world.between(Stream::Disk, Duration::ZERO, most);
         let slow = world.chance(Stream::Disk, latency.slow_chance);
-        time * if slow { latency.slow_factor } else { 1 }
+        time.saturating_mul(if slow { latency.slow_factor } else { 1 })
     }
 
     /// Whether the machine has crashed since the caller came to it, and perhaps booted again.
@@ -193,7 +194,7 @@ impl Machine {
     }
 
     pub(super) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.at("rename", Call::Rename, from, |state, from| state.rename(from, to))
+        self.at("rename", Call::Rename, from, |state, from| no_path(to).and_then(|()| state.rename(from, to)))
     }
 
     /// The name of a Unix listener goes at once: its directory entry is not simulated.
@@ -279,13 +280,22 @@ impl Machine {
     }
 }
 
+/// What the system says of a path that is none.
+fn no_path(path: &Path) -> io::Result<()> {
+    match path.as_os_str().as_encoded_bytes() {
+        [] => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+        bytes if bytes.contains(&0) => Err(io::Error::new(io::ErrorKind::InvalidInput, "a path with a zero byte")),
+        _ => Ok(()),
+    }
+}
+
 /// Lets virtual time pass.
 pub(crate) fn pass(world: &World, time: Duration) {
     if time.is_zero() {
         return;
     }
     if world.lanes.is_running() {
-        return wait_as_thread(world, Some(world.now() + time));
+        return wait_as_thread(world, world.now().checked_add(time));
     }
     match time < SLEEP_MIN {
         true => yield_now(),

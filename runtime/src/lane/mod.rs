@@ -84,6 +84,21 @@ const SIMULATED_STACK_SIZE: usize = 1024 * 1024;
 /// [The module](self) says what it is for. When the runtime ends, its lanes do what is queued and end before
 /// [`Runtime::run`](crate::Runtime::run) returns. A simulated one whose runtime ends, or whose host crashes, finds that its
 /// file calls fail (EIO), and ends when it would take its next jobs: a work function must not go on for ever against errors.
+///
+/// ```
+/// use leveret_runtime::lane::{Lane, Progress};
+/// # leveret_runtime::run(|| {
+/// let (done, mut count) = (Progress::new(0), 0);
+/// let theirs = done.clone();
+/// let printer = Lane::start("printer", move |jobs: &mut std::collections::VecDeque<&str>| {
+///     count += jobs.drain(..).count() as u64;
+///     theirs.advance(count);
+/// }).unwrap();
+/// printer.send("page 1").unwrap();
+/// printer.clone().send("page 2").unwrap(); // a clone is the same lane
+/// done.wait(2).unwrap();
+/// # }).unwrap();
+/// ```
 pub struct Lane<J> {
     queue: Arc<Queue<J>>,
     /// Dropped with the last clone.
@@ -104,6 +119,23 @@ impl<J: Send + 'static> Lane<J> {
     ///
     /// A panic of `work` ends the lane: what is queued is dropped, and sending fails. While a lane lives, a deadlock of
     /// coroutines is found on the simulated driver only.
+    ///
+    /// ```
+    /// use leveret_runtime::lane::{Lane, Progress};
+    /// # leveret_runtime::run(|| {
+    /// let (done, mut taken) = (Progress::new(0), 0);
+    /// let theirs = done.clone();
+    /// let lane = Lane::start("two at a time", move |jobs: &mut std::collections::VecDeque<u32>| {
+    ///     let count = jobs.len().min(2);
+    ///     assert!(jobs.drain(..count).len() <= 2); // what is left comes at once, first
+    ///     taken += count as u64;
+    ///     theirs.advance(taken);
+    /// }).unwrap();
+    /// (0..5).for_each(|job| lane.send(job).unwrap());
+    /// done.wait(5).unwrap();
+    /// assert!(lane.is_empty());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The kernel gives no thread.
@@ -159,6 +191,22 @@ impl Drop for SimulatedThread {
 impl<J> Lane<J> {
     /// Hands a job over. Never waits: whoever can outrun the lane watches [`Lane::len`], or counts its jobs by
     /// [`Progress`].
+    ///
+    /// ```
+    /// use leveret_runtime::lane::{Lane, Reply, reply};
+    /// # leveret_runtime::run(|| {
+    /// let lane = Lane::start("fragile", |jobs: &mut std::collections::VecDeque<Reply<()>>| {
+    ///     jobs.pop_front();
+    ///     panic!("ends the lane");
+    /// }).unwrap();
+    /// let (job, answer) = reply();
+    /// lane.send(job).ok().unwrap();
+    /// assert!(answer.wait().is_err());
+    /// while lane.send(reply().0).is_ok() { // until the lane has ended; then the job comes back
+    ///     leveret_runtime::sleep(std::time::Duration::from_millis(1));
+    /// }
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The job: the lane has ended.

@@ -13,6 +13,20 @@ use crate::mailbox::{Inbox, RemoteWaiter};
 /// Has a shard make a turn, from any thread: its [end-of-turn hooks](crate::on_turn_end) then look at what has changed.
 ///
 /// Ringing a shard that is awake costs an atomic store, however often; one that sleeps is woken once.
+///
+/// ```
+/// use leveret_runtime::{lane::{Bell, Progress}, on_turn_end, spawn_after};
+/// use std::{cell::Cell, rc::Rc, time::Duration};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (synced, seen) = (Progress::new(0), Rc::new(Cell::new(0)));
+/// synced.add_bell(Bell::of_this_shard());
+/// let (looked_at, found) = (synced.clone(), seen.clone());
+/// on_turn_end(move || found.set(looked_at.value())); // one load a turn, whoever waits
+/// let _ = spawn_after(Duration::from_secs(1), move || synced.advance(4096));
+/// leveret_runtime::sleep(Duration::from_secs(2));
+/// assert_eq!(seen.get(), 4096);
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Bell(Arc<Inbox>);
 
@@ -26,6 +40,16 @@ impl Bell {
     }
 
     /// Has the shard make a turn. What was written before is seen by its hooks.
+    ///
+    /// ```
+    /// use leveret_runtime::lane::Bell;
+    /// # leveret_runtime::run(|| {
+    /// let (bell, before) = (Bell::of_this_shard(), leveret_runtime::stats().turns);
+    /// std::thread::spawn(move || bell.ring()).join().unwrap();
+    /// leveret_runtime::sleep(std::time::Duration::from_millis(1));
+    /// assert!(leveret_runtime::stats().turns > before);
+    /// # }).unwrap();
+    /// ```
     pub fn ring(&self) {
         self.0.ring();
     }
@@ -42,6 +66,18 @@ impl fmt::Debug for Bell {
 /// Coroutines [`wait`](Progress::wait) for a value. Where a shard has thousands that depend on it, a hook is cheaper:
 /// [`add_bell`](Progress::add_bell) once, and an [end-of-turn hook](crate::on_turn_end) that looks at
 /// [`value`](Progress::value), which is one load.
+///
+/// ```
+/// use leveret_runtime::{lane::Progress, spawn};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let synced = Progress::new(0);
+/// let theirs = synced.clone(); // the same progress
+/// let writer = spawn(move || theirs.advance(100));
+/// synced.wait(64).unwrap();
+/// assert_eq!(synced.value(), 100);
+/// writer.join().unwrap();
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Progress {
     inner: Arc<Inner>,
@@ -62,6 +98,15 @@ pub(super) struct Watchers {
 }
 
 /// The value that was waited for will not come: [`Progress::end`] was called.
+///
+/// ```
+/// use leveret_runtime::lane::{Ended, Progress};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let progress = Progress::new(5);
+/// progress.end();
+/// assert_eq!(progress.wait(6), Err(Ended));
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended;
 
@@ -86,6 +131,14 @@ impl Progress {
     }
 
     /// Moves on to `value`, never back; wakes who waits for no more than that, and rings the bells. From any thread.
+    ///
+    /// ```
+    /// use leveret_runtime::lane::Progress;
+    /// let progress = Progress::new(5);
+    /// progress.advance(9);
+    /// progress.advance(7); // never back
+    /// assert_eq!(progress.value(), 9);
+    /// ```
     pub fn advance(&self, value: u64) {
         if self.inner.value.fetch_max(value, Ordering::AcqRel) >= value {
             return;
@@ -99,6 +152,20 @@ impl Progress {
     }
 
     /// Says that it goes no further: whoever waits for more learns that, now and later. The bells ring.
+    ///
+    /// ```
+    /// use leveret_runtime::{lane::Progress, spawn, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let progress = Progress::new(0);
+    /// let theirs = progress.clone();
+    /// let waiter = spawn(move || theirs.wait(10));
+    /// yield_now();
+    /// progress.advance(5);
+    /// progress.end();
+    /// assert!(waiter.join().unwrap().is_err());
+    /// assert_eq!(progress.wait(5), Ok(())); // it had come so far
+    /// # }).unwrap();
+    /// ```
     pub fn end(&self) {
         let mut watchers = self.watchers();
         watchers.ended = true;
@@ -114,6 +181,16 @@ impl Progress {
     }
 
     /// Waits until the value is `target` or more. A kill or an expired timeout strikes here.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{lane::Progress, timeout};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let progress = Progress::new(10);
+    /// assert_eq!(progress.wait(10), Ok(())); // at once
+    /// assert!(timeout(Duration::from_secs(1), || progress.wait(11)).is_err());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`Ended`], if it ends before that; also in a destructor while the stack unwinds, where nothing may wait.

@@ -15,9 +15,27 @@ enum State<T> {
 }
 
 /// Where the answer is given, on any thread.
+///
+/// ```
+/// use leveret_runtime::lane::reply;
+/// # leveret_runtime::run(|| {
+/// let (reply, answer) = reply();
+/// std::thread::spawn(move || reply.send(6 * 7)); // from any thread
+/// assert_eq!(answer.wait(), Ok(42));
+/// # }).unwrap();
+/// ```
 pub struct Reply<T>(Arc<Mutex<State<T>>>);
 
 /// Where the answer is waited for, in a coroutine.
+///
+/// ```
+/// use leveret_runtime::{lane::{NoReply, Reply, reply}, spawn};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (question, answer): (Reply<u32>, _) = reply();
+/// let _ = spawn(move || drop(question)); // forgotten
+/// assert_eq!(answer.wait(), Err(NoReply));
+/// # }).unwrap();
+/// ```
 #[must_use = "an answer that nobody waits for is lost"]
 pub struct Answer<T>(Arc<Mutex<State<T>>>);
 

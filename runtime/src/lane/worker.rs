@@ -30,6 +30,14 @@ pub struct Worker<S> {
 impl<S: 'static> Worker<S> {
     /// Starts a thread with this name, and waits until `make` has made its value there.
     ///
+    /// ```
+    /// use leveret_runtime::lane::Worker;
+    /// # leveret_runtime::run(|| {
+    /// let opened = Worker::start("database", || std::fs::File::open("/no/such/file"));
+    /// assert_eq!(opened.unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Those of `make`, or that it panicked; the kernel gives no thread.
     ///
@@ -61,6 +69,17 @@ impl<S: 'static> Worker<S> {
 
     /// Runs `f` with the value and waits for what it returns. If the caller is killed or timed out while it waits, `f` runs
     /// all the same.
+    ///
+    /// ```
+    /// use leveret_runtime::lane::Worker;
+    /// # leveret_runtime::run(|| {
+    /// let counter = Worker::start("counter", || Ok(0)).unwrap();
+    /// assert_eq!(counter.call(|count| { *count += 1; *count }).unwrap(), 1);
+    /// let lost = counter.call(|count| { *count += 1; panic!("half-way") });
+    /// assert_eq!(lost.unwrap_err().message(), Some("half-way"));
+    /// assert_eq!(counter.call(|count| *count).unwrap(), 2); // the value is still there
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The panic of `f`, after which the value is still there, however `f` has left it; that the worker has ended; that the

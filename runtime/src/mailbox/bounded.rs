@@ -94,6 +94,21 @@ pub fn bounded<T: Send>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 /// Sends from any shard.
+///
+/// ```
+/// use leveret_runtime::{Runtime, mailbox, shards, spawn_on};
+/// let runtime = Runtime::builder().shards(3).simulated(1).build().unwrap();
+/// let sum = runtime.run(|| {
+///     let (sender, receiver) = mailbox::bounded::bounded(1);
+///     for shard in shards() {
+///         let sender = sender.clone();
+///         let _ = spawn_on(shard, move || sender.send(shard.index()).unwrap());
+///     }
+///     drop(sender);
+///     receiver.iter().sum::<usize>()
+/// });
+/// assert_eq!(sum.unwrap(), 3);
+/// ```
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
@@ -101,6 +116,19 @@ pub struct Sender<T> {
 impl<T: Send> Sender<T> {
     /// Sends a value; waits for room if there is none. If the caller is killed or timed out while it waits, the value is
     /// dropped, or was sent.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{mailbox, sleep, spawn, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = mailbox::bounded::bounded(0); // a rendezvous
+    /// let _ = spawn(move || { sleep(Duration::from_secs(2)); receiver.recv() });
+    /// let start = time::now();
+    /// sender.send(1).unwrap(); // waits until it is received
+    /// assert_eq!(time::now() - start, Duration::from_secs(2));
+    /// assert_eq!(sender.send(2).unwrap_err().into_inner(), 2); // the receiver is gone by now
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The value: the receiver is gone, or the caller unwinds and would have to wait.
@@ -117,6 +145,19 @@ impl<T: Send> Sender<T> {
 
     /// As [`Sender::send`], waiting at most `limit`.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::mailbox;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = mailbox::bounded::bounded(1);
+    /// sender.send(1).unwrap();
+    /// let late = sender.send_timeout(2, Duration::from_secs(1)).unwrap_err();
+    /// assert_eq!(late.into_inner(), 2);
+    /// assert_eq!(receiver.iter().next(), Some(1)); // and the late one was not sent
+    /// assert_eq!(sender.len(), 0);
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The value: the time was over, and as [`Sender::send`].
     ///
@@ -127,6 +168,18 @@ impl<T: Send> Sender<T> {
     }
 
     /// Sends a value if there is room, from any thread. (With a capacity of zero there never is.)
+    ///
+    /// ```
+    /// use leveret_runtime::{mailbox, sync::channel::TrySendError};
+    /// # leveret_runtime::run(|| {
+    /// let (sender, receiver) = mailbox::bounded::bounded(1);
+    /// std::thread::spawn(move || {
+    ///     assert_eq!(sender.try_send(1), Ok(()));
+    ///     assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
+    /// }).join().unwrap();
+    /// assert_eq!(receiver.recv(), Ok(1));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The value: there is no room, or the receiver is gone.
@@ -247,6 +300,17 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 /// Receives on the shard that made the channel.
+///
+/// ```
+/// use leveret_runtime::mailbox;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (sender, receiver) = mailbox::bounded::bounded(2);
+/// sender.send("first").unwrap();
+/// sender.send("second").unwrap();
+/// drop(sender);
+/// assert_eq!(receiver.iter().collect::<Vec<_>>(), ["first", "second"]);
+/// # }).unwrap();
+/// ```
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     _local: PhantomData<*const ()>,
@@ -254,6 +318,17 @@ pub struct Receiver<T> {
 
 impl<T: Send> Receiver<T> {
     /// Receives a value; waits for one. If the caller is killed or timed out while it waits, it takes none.
+    ///
+    /// ```
+    /// use leveret_runtime::{mailbox, sync::channel::RecvError};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = mailbox::bounded::bounded(1);
+    /// sender.send(7).unwrap();
+    /// drop(sender);
+    /// assert_eq!(receiver.recv(), Ok(7));
+    /// assert_eq!(receiver.recv(), Err(RecvError::Disconnected));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// Nothing is there and every sender is gone; the caller unwinds and would have to wait.
@@ -270,6 +345,15 @@ impl<T: Send> Receiver<T> {
 
     /// As [`Receiver::recv`], waiting at most `limit`.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{mailbox, sync::channel::RecvTimeoutError};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (_sender, receiver) = mailbox::bounded::bounded::<u32>(1);
+    /// assert_eq!(receiver.recv_timeout(Duration::from_secs(1)), Err(RecvTimeoutError::Timeout));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The time was over, and as [`Receiver::recv`].
     ///
@@ -280,6 +364,16 @@ impl<T: Send> Receiver<T> {
     }
 
     /// Receives a value if one is there.
+    ///
+    /// ```
+    /// use leveret_runtime::{mailbox, sync::channel::TryRecvError};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = mailbox::bounded::bounded::<u32>(1);
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    /// drop(sender);
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// None is there; and every sender is gone.

@@ -51,6 +51,16 @@ pub fn channel<T: Send>() -> (Sender<T>, Receiver<T>) {
 }
 
 /// The receiver is gone; the items come back.
+///
+/// ```
+/// use leveret_runtime::mailbox::channel::{Closed, channel};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (sender, receiver) = channel();
+/// drop(receiver);
+/// let Closed(letter) = sender.send("letter").unwrap_err();
+/// assert_eq!(letter, "letter"); // nothing is lost
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed<T>(pub T);
 
@@ -61,12 +71,39 @@ impl<T> fmt::Display for Closed<T> {
 }
 
 /// Sends from any thread. Never waits.
+///
+/// ```
+/// use leveret_runtime::mailbox;
+/// # leveret_runtime::run(|| {
+/// let (sender, receiver) = mailbox::channel::channel();
+/// let threads: Vec<_> = (0..3).map(|n| {
+///     let sender = sender.clone();
+///     std::thread::spawn(move || sender.send(n).unwrap()) // any thread will do
+/// }).collect();
+/// drop(sender);
+/// let mut received = Vec::new();
+/// while receiver.receive_batch(&mut received).unwrap() {} // until every sender is gone
+/// assert_eq!(received.len(), 3);
+/// threads.into_iter().for_each(|thread| thread.join().unwrap());
+/// # }).unwrap();
+/// ```
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
 
 impl<T: Send> Sender<T> {
     /// Sends one item.
+    ///
+    /// ```
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = leveret_runtime::mailbox::channel::channel();
+    /// sender.send(1).unwrap();
+    /// sender.send(2).unwrap();
+    /// assert_eq!(sender.len(), 2); // for senders that want to keep to a limit
+    /// drop(receiver);
+    /// assert!(sender.send(3).is_err());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The item, when the receiver is gone.
@@ -80,7 +117,19 @@ impl<T: Send> Sender<T> {
         Ok(())
     }
 
-    /// Sends all of `items` under one lock, leaving it empty with its capacity. Items for a receiver that is gone are dropped.
+    /// Sends all of `items` under one lock and leaves it empty. Nothing is copied where the receiver has taken everything:
+    /// the vectors change places, so two or three of them go round and their capacity with them. Items for a receiver that
+    /// is gone are dropped.
+    ///
+    /// ```
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = leveret_runtime::mailbox::channel::channel();
+    /// let mut batch = vec![1, 2, 3];
+    /// sender.send_batch(&mut batch);
+    /// assert!(batch.is_empty()); // ready to be filled again
+    /// assert_eq!(receiver.try_receive_batch(&mut batch), 3);
+    /// # }).unwrap();
+    /// ```
     pub fn send_batch(&self, items: &mut Vec<T>) {
         if items.is_empty() {
             return;
@@ -142,6 +191,20 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 /// Receives on the shard that made the channel.
+///
+/// ```
+/// use std::time::Duration;
+/// use leveret_runtime::{mailbox, sleep, spawn};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (sender, receiver) = mailbox::channel::channel();
+/// let _ = spawn(move || for n in 0..4 { sleep(Duration::from_millis(1)); sender.send(n).unwrap() });
+/// let (mut batch, mut sum) = (Vec::new(), 0);
+/// while receiver.receive_batch(&mut batch).unwrap() {
+///     sum += batch.drain(..).sum::<i32>(); // keep the vector: it is filled again without an allocation
+/// }
+/// assert_eq!(sum, 6);
+/// # }).unwrap();
+/// ```
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     _local: std::marker::PhantomData<*const ()>,
@@ -152,6 +215,18 @@ impl<T: Send> Receiver<T> {
     /// is left.
     ///
     /// If the caller is killed or timed out, what was sent stays for the next call. Every few calls it lets others run.
+    ///
+    /// ```
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = leveret_runtime::mailbox::channel::channel();
+    /// (1..=3).for_each(|n| sender.send(n).unwrap());
+    /// drop(sender);
+    /// let mut letters = vec![0];
+    /// assert_eq!(receiver.receive_batch(&mut letters), Ok(true));
+    /// assert_eq!(letters, [0, 1, 2, 3]); // behind what was there
+    /// assert_eq!(receiver.receive_batch(&mut letters), Ok(false)); // the end
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`Unwinding`] in a destructor while the stack unwinds.
@@ -167,6 +242,20 @@ impl<T: Send> Receiver<T> {
     }
 
     /// As [`Receiver::receive_batch`], for at most `limit`; `None` when the time was over first (or the stack unwinds).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::mailbox;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = mailbox::channel::channel::<u32>();
+    /// let mut letters = Vec::new();
+    /// assert_eq!(receiver.receive_batch_timeout(&mut letters, Duration::from_secs(1)), None);
+    /// sender.send(1).unwrap();
+    /// assert_eq!(receiver.receive_batch_timeout(&mut letters, Duration::from_secs(1)), Some(true));
+    /// drop(sender);
+    /// assert_eq!(receiver.receive_batch_timeout(&mut letters, Duration::from_secs(1)), Some(false));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// As [`Receiver::receive_batch`].
@@ -198,6 +287,16 @@ impl<T: Send> Receiver<T> {
     }
 
     /// Takes what is there without waiting; says how many items.
+    ///
+    /// ```
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = leveret_runtime::mailbox::channel::channel();
+    /// let mut letters = Vec::new();
+    /// assert_eq!(receiver.try_receive_batch(&mut letters), 0);
+    /// sender.send_batch(&mut vec!["a", "b"]);
+    /// assert_eq!(receiver.try_receive_batch(&mut letters), 2);
+    /// # }).unwrap();
+    /// ```
     pub fn try_receive_batch(&self, into: &mut Vec<T>) -> usize {
         let mut state = self.shared.state();
         let count = state.items.len();

@@ -1,5 +1,34 @@
 //! Mail between shards, and from any thread to a shard.
 //!
+//! Two kinds of typed mail, both with any number of senders and one receiver, which stays on its shard:
+//!
+//! | | [`bounded`] | [`channel`] |
+//! |---|---|---|
+//! | a full mailbox | makes its senders wait | there is none: senders never wait |
+//! | goes | value by value | all that is there at once |
+//! | for | work that must not pile up; threads ([`try_send`](bounded::Sender::try_send)) | many small letters, with a limit of another kind |
+//!
+//! For one answer there is [`lane::reply`](crate::lane::reply()); for running something over there [`call`](crate::call) and
+//! [`post`](crate::post). A [`select!`](crate::select!) chooses between things of its own shard: to have mail among them, let a
+//! coroutine take it in.
+//!
+//! ```
+//! use std::time::Duration;
+//! use leveret_runtime::{mailbox, select, spawn, sync::channel};
+//! # leveret_runtime::run(|| {
+//! let (outside, mail) = mailbox::bounded::bounded(16);
+//! let (inside, orders) = channel::bounded(0); // has no room of its own, so the limit is still 16
+//! let porter = spawn(move || mail.iter().try_for_each(|order| inside.send(order)));
+//! std::thread::spawn(move || outside.try_send("order").unwrap());
+//! let first = select! {
+//!     recv(orders) -> order => order.unwrap(),
+//!     after(Duration::from_secs(60)) => "none",
+//! };
+//! assert_eq!(first, "order");
+//! assert!(porter.join().unwrap().is_ok()); // the thread has dropped its end
+//! # }).unwrap();
+//! ```
+//!
 //! Each shard has one inbox: a vector behind a lock that is held for a push or a swap, never across a wait. A sender
 //! rings the bell only if the shard is asleep, and only once: a busy shard looks at its inbox every turn, so a stream of
 //! mail to it costs no system call. (A lock-free ring was considered; an uncontended lock costs about as much as its

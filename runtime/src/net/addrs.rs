@@ -14,6 +14,18 @@ use crate::offload::offload_io;
 /// Something that names one or more socket addresses.
 ///
 /// `"localhost:5672"`, `("localhost", 5672)`, `"[::1]:5672"`, and std's address types.
+///
+/// ```
+/// use leveret_runtime::net::TcpListener;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+/// let port = listener.local_addr().unwrap().port();
+/// for addr in [format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
+///     leveret_runtime::net::TcpStream::connect(&addr).unwrap();
+/// }
+/// assert!(TcpListener::bind("no port").is_err());
+/// # }).unwrap();
+/// ```
 pub trait ToAddrs {
     /// The addresses, at least one. Parks if a name has to be looked up.
     ///

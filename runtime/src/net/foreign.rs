@@ -82,6 +82,18 @@ pub struct Readiness<F: AsFd> {
 impl<F: AsFd> Readiness<F> {
     /// Registers `fd`, which may be owned or borrowed. For the `retry_` methods it has to be non-blocking.
     ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use leveret_runtime::net::Readiness;
+    /// # leveret_runtime::run(|| {
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// let registered = Readiness::new(&ours).unwrap(); // borrowed
+    /// assert_eq!(Readiness::new(&ours).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    /// drop(registered);
+    /// assert!(Readiness::new(ours).is_ok()); // owned
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `PermissionDenied` for regular files, `AlreadyExists` if this shard has registered the descriptor before;
     /// `Unsupported` on the simulated driver.
@@ -97,6 +109,18 @@ impl<F: AsFd> Readiness<F> {
     }
 
     /// Parks until a read would not block.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use leveret_runtime::{net::Readiness, spawn};
+    /// # leveret_runtime::run(|| {
+    /// let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// let ours = Readiness::new(ours).unwrap();
+    /// let writes = spawn(move || theirs.write_all(b"x").unwrap());
+    /// ours.wait_readable().unwrap(); // parks; the writer runs
+    /// writes.join().unwrap();
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// Another coroutine waits for the same.
@@ -114,6 +138,16 @@ impl<F: AsFd> Readiness<F> {
 
     /// As [`Readiness::wait_readable`], for at most `limit`.
     ///
+    /// ```
+    /// use std::{io::ErrorKind, time::Duration};
+    /// use leveret_runtime::net::Readiness;
+    /// # leveret_runtime::run(|| {
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// let late = Readiness::new(ours).unwrap().wait_readable_timeout(Duration::from_millis(5));
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `TimedOut`.
     pub fn wait_readable_timeout(&self, limit: std::time::Duration) -> io::Result<()> {
@@ -130,6 +164,23 @@ impl<F: AsFd> Readiness<F> {
 
     /// Calls `call` until it does not answer `WouldBlock`, parking until a write may succeed in between.
     ///
+    /// ```
+    /// use std::io::Write;
+    /// use leveret_runtime::{net::Readiness, offload, spawn};
+    /// # leveret_runtime::run(|| {
+    /// let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// ours.set_nonblocking(true).unwrap();
+    /// let ours = Readiness::new(ours).unwrap();
+    /// let reading = spawn(move || offload(move || std::io::copy(&mut theirs, &mut std::io::sink())));
+    /// let (block, mut sent) = (vec![7; 1 << 20], 0);
+    /// while sent < block.len() {
+    ///     sent += ours.retry_write(|mut socket| socket.write(&block[sent..])).unwrap(); // parks while it is full
+    /// }
+    /// drop(ours);
+    /// assert_eq!(reading.join().unwrap().unwrap(), 1 << 20);
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Those of `call`.
     pub fn retry_write<T>(&self, call: impl FnMut(&F) -> io::Result<T>) -> io::Result<T> {
@@ -142,6 +193,15 @@ impl<F: AsFd> Readiness<F> {
     }
 
     /// Deregisters and gives the descriptor back.
+    ///
+    /// ```
+    /// use leveret_runtime::net::Readiness;
+    /// # leveret_runtime::run(|| {
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// let ours = Readiness::new(ours).unwrap().into_inner();
+    /// assert!(Readiness::new(&ours).is_ok()); // no longer registered
+    /// # }).unwrap();
+    /// ```
     pub fn into_inner(self) -> F {
         let Readiness { registration, fd } = self;
         drop(registration);

@@ -11,7 +11,7 @@ use super::simulated::Inner;
 use crate::coroutine::current;
 use crate::driver::not_simulated;
 use crate::lend::{BUFFER_SIZE, Lent};
-use crate::readiness::{Direction, Registration};
+use crate::readiness::{Direction, Limit, Registration};
 use crate::sys::socket;
 use crate::time;
 
@@ -20,11 +20,11 @@ pub(crate) struct Socket<S> {
     /// Dropped first: deregistration comes before close.
     registration: Registration,
     inner: Inner<S>,
-    read_timeout: Cell<Option<Duration>>,
-    write_timeout: Cell<Option<Duration>>,
+    read_timeout: Cell<Limit>,
+    write_timeout: Cell<Limit>,
 }
 
-impl<S: AsRawFd> Socket<S> {
+impl<S: AsRawFd + AsFd> Socket<S> {
     /// Takes over a socket that is already non-blocking and may be ready.
     pub(crate) fn new(inner: S) -> io::Result<Socket<S>> {
         Socket::of(Inner::Os(inner))
@@ -48,7 +48,7 @@ impl<S: AsRawFd> Socket<S> {
     }
 
     fn with(registration: Registration, inner: Inner<S>) -> Socket<S> {
-        Socket { registration, inner, read_timeout: Cell::new(None), write_timeout: Cell::new(None) }
+        Socket { registration, inner, read_timeout: Cell::default(), write_timeout: Cell::default() }
     }
 
     #[inline]
@@ -95,18 +95,30 @@ impl<S: AsRawFd> Socket<S> {
     }
 
     pub(crate) fn wait_readable(&self) -> io::Result<()> {
-        self.registration.wait(Direction::Read, &|| deadline(&self.read_timeout))
+        self.wait_until_ready(Direction::Read, deadline(&self.read_timeout))
     }
 
     pub(crate) fn wait_writable(&self) -> io::Result<()> {
-        self.registration.wait(Direction::Write, &|| deadline(&self.write_timeout))
+        self.wait_until_ready(Direction::Write, deadline(&self.write_timeout))
     }
 
-    pub(crate) fn read_timeout(&self) -> &Cell<Option<Duration>> {
+    /// Asks the kernel where the flag says "perhaps": it stands on a fresh socket and after a transfer of all that was asked
+    /// for, when nothing may be there. An error of the question counts as ready: the call to come will tell.
+    fn wait_until_ready(&self, direction: Direction, deadline: Option<Instant>) -> io::Result<()> {
+        loop {
+            self.registration.wait(direction, &|| deadline)?;
+            if self.inner.look(direction.flag()).map_or(true, |ready| ready.has(direction.flag())) {
+                return Ok(());
+            }
+            self.registration.clear(direction);
+        }
+    }
+
+    pub(crate) fn read_timeout(&self) -> &Cell<Limit> {
         &self.read_timeout
     }
 
-    pub(crate) fn write_timeout(&self) -> &Cell<Option<Duration>> {
+    pub(crate) fn write_timeout(&self) -> &Cell<Limit> {
         &self.write_timeout
     }
 }
@@ -263,8 +275,8 @@ impl<S: AsFd> AsFd for Socket<S> {
 }
 
 #[inline(always)]
-fn deadline(timeout: &Cell<Option<Duration>>) -> Option<Instant> {
-    match timeout.get() {
+fn deadline(timeout: &Cell<Limit>) -> Option<Instant> {
+    match timeout.get().duration() {
         None => None,
         Some(timeout) => from_now(timeout),
     }
@@ -276,14 +288,14 @@ fn from_now(timeout: Duration) -> Option<Instant> {
 }
 
 /// Sets a timeout as std does: zero is an error, `None` waits for ever.
-pub(crate) fn set_timeout(cell: &Cell<Option<Duration>>, timeout: Option<Duration>) -> io::Result<()> {
+pub(crate) fn set_timeout(cell: &Cell<Limit>, timeout: Option<Duration>) -> io::Result<()> {
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "a timeout of zero is none: pass None to wait for ever",
         ));
     }
-    cell.set(timeout);
+    cell.set(Limit::of(timeout));
     Ok(())
 }
 

@@ -5,6 +5,25 @@
 //! `from_std`, or detach it here and attach it there (as a [`StreamServer`] does). One coroutine may read while another
 //! writes; two in the same direction is an error.
 //!
+//! `&TcpStream` reads and writes as `TcpStream` does, so the two directions need no splitting:
+//!
+//! ```
+//! use std::io::{BufRead, BufReader, Write};
+//! use std::net::Shutdown;
+//! use leveret_runtime::{net::UnixStream, scope};
+//! # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+//! let (ours, theirs) = UnixStream::pair().unwrap();
+//! scope(|scope| {
+//!     scope.spawn(|| std::io::copy(&mut &theirs, &mut &theirs).and_then(|_| theirs.shutdown(Shutdown::Write)));
+//!     scope.spawn(|| {
+//!         (1..=1000).for_each(|n| writeln!(&ours, "line {n}").unwrap()); // parks when the other side is slow
+//!         ours.shutdown(Shutdown::Write).unwrap();
+//!     });
+//!     assert_eq!(BufReader::new(&ours).lines().count(), 1000); // meanwhile
+//! });
+//! # }).unwrap();
+//! ```
+//!
 //! Dropping a socket closes it; whoever waits on a shared one wakes with an error. A kill or an expired
 //! [`timeout`](crate::timeout) strikes at the wait and leaves the socket as it is.
 //!

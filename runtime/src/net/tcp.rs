@@ -42,6 +42,20 @@ socket_traits!(TcpStream);
 impl TcpStream {
     /// Connects to `addr`: to each address that its name has, in turn, until one answers.
     ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use leveret_runtime::net::{TcpListener, TcpStream};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let addr = listener.local_addr().unwrap();
+    /// assert_eq!(TcpStream::connect(addr).unwrap().peer_addr().unwrap(), addr);
+    /// drop(listener);
+    /// let refused = TcpStream::connect(addr).unwrap_err();
+    /// assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    /// assert!(refused.to_string().contains(&addr.to_string())); // it says who
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// That of the last address, with the name in its text.
     pub fn connect(addr: impl ToAddrs) -> io::Result<TcpStream> {
@@ -76,6 +90,18 @@ impl TcpStream {
 
     /// Connects to `addr` within `limit`, finding its addresses included.
     ///
+    /// ```
+    /// use std::{io::ErrorKind, time::Duration};
+    /// use leveret_runtime::{Runtime, net::TcpStream, sim, time};
+    /// Runtime::builder().simulated(1).build().unwrap().run(|| {
+    ///     let (server, start) = (sim::host("server"), time::now());
+    ///     sim::partition(server, sim::host("main")); // nobody answers
+    ///     let late = TcpStream::connect_timeout((server.ip().to_string().as_str(), 80), Duration::from_secs(3));
+    ///     assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    ///     assert_eq!(time::now() - start, Duration::from_secs(3));
+    /// }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Those of [`TcpStream::connect`], and `TimedOut`.
     pub fn connect_timeout(addr: impl ToAddrs, limit: Duration) -> io::Result<TcpStream> {
@@ -89,6 +115,18 @@ impl TcpStream {
     }
 
     /// Takes over a connected std socket: makes it non-blocking and gives it to the current shard.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use leveret_runtime::net::TcpStream;
+    /// # leveret_runtime::run(|| {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap(); // of a library that knows only std
+    /// let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    /// let mut theirs = TcpStream::from_std(listener.accept().unwrap().0).unwrap();
+    /// (&ours).write_all(b"x").unwrap();
+    /// theirs.read_exact(&mut [0]).unwrap();
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The kernel's; `Unsupported` on the simulated driver.
@@ -107,6 +145,21 @@ impl TcpStream {
     }
 
     /// Takes the connection from this shard, for handing it to another one.
+    ///
+    /// ```
+    /// use leveret_runtime::{Runtime, call, net::{TcpListener, TcpStream}, shards};
+    /// use std::io::{Read, Write};
+    /// let runtime = Runtime::builder().shards(2).simulated(1).build().unwrap();
+    /// runtime.run(|| {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    ///     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    ///     let there = listener.accept().unwrap().0.detach();
+    ///     call(shards().nth(1).unwrap(), move || there.attach().unwrap().write_all(b"moved").unwrap()).unwrap();
+    ///     let mut said = String::new();
+    ///     client.read_to_string(&mut said).unwrap();
+    ///     assert_eq!(said, "moved");
+    /// }).unwrap();
+    /// ```
     pub fn detach(self) -> DetachedStream {
         DetachedStream(self.socket.into_inner())
     }
@@ -146,6 +199,19 @@ impl TcpStream {
     /// What closing does with bytes that are not sent yet: `None` (the default) sends them meanwhile, zero throws them away
     /// and resets the connection (`SO_LINGER`).
     ///
+    /// ```
+    /// use std::{io::{ErrorKind, Read}, time::Duration};
+    /// use leveret_runtime::net::{TcpListener, TcpStream};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    /// let (server, _) = listener.accept().unwrap();
+    /// server.set_linger(Some(Duration::ZERO)).unwrap();
+    /// drop(server); // a reset, instead of an orderly end
+    /// assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The kernel's; `InvalidInput` for any other duration, which would block the shard.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
@@ -161,6 +227,21 @@ impl TcpStream {
 
     /// Reads what there is without taking it from the socket.
     ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use leveret_runtime::net::{TcpListener, TcpStream};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    /// let (mut server, _) = listener.accept().unwrap();
+    /// client.write_all(b"AMQP").unwrap();
+    /// let mut first = [0];
+    /// assert_eq!((server.peek(&mut first).unwrap(), first[0]), (1, b'A')); // which protocol is it?
+    /// server.read_exact(&mut first).unwrap();
+    /// assert_eq!(first[0], b'A'); // it was still there
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As a read.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -174,6 +255,18 @@ impl TcpStream {
 }
 
 /// A connection that belongs to no shard: for handing it to one, on either driver.
+///
+/// ```
+/// use leveret_runtime::net::{TcpListener, TcpStream};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+/// fn goes_anywhere(_: &impl Send) {}
+/// let detached = client.detach();
+/// goes_anywhere(&detached);
+/// assert_eq!(detached.attach().unwrap().peer_addr().unwrap(), listener.local_addr().unwrap());
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct DetachedStream(Inner<net::TcpStream>);
 
@@ -188,6 +281,16 @@ impl DetachedStream {
 }
 
 /// A TCP listener. See [`std::net::TcpListener`].
+///
+/// ```
+/// use leveret_runtime::net::{TcpListener, TcpStream};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+/// let (server, peer) = listener.accept().unwrap();
+/// assert_eq!((peer, server.peer_addr().unwrap()), (client.local_addr().unwrap(), peer));
+/// # }).unwrap();
+/// ```
 pub struct TcpListener {
     socket: Socket<net::TcpListener>,
 }
@@ -196,6 +299,16 @@ socket_traits!(TcpListener);
 
 impl TcpListener {
     /// Listens on the first address of `addr` that can be had, with `SO_REUSEADDR` as std does.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use leveret_runtime::net::TcpListener;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let first = TcpListener::bind("127.0.0.1:0").unwrap(); // any port that is free
+    /// let taken = TcpListener::bind(first.local_addr().unwrap());
+    /// assert_eq!(taken.unwrap_err().kind(), ErrorKind::AddrInUse);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// That of the last address, with the name in its text.
@@ -231,6 +344,15 @@ impl TcpListener {
 
     /// Parks until somebody connects.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{net::TcpListener, timeout};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// assert!(timeout(Duration::from_secs(1), || listener.accept()).is_err()); // nobody came
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Those of `accept(2)`. At the descriptor limit that is `EMFILE`, at once and again: an accept loop must pause then,
     /// as [`StreamServer`](super::StreamServer) does.
@@ -240,6 +362,20 @@ impl TcpListener {
     }
 
     /// As [`TcpListener::accept`], but the connection belongs to no shard yet: for handing it to another one.
+    ///
+    /// ```
+    /// use leveret_runtime::{Runtime, net::{TcpListener, TcpStream}, shards, spawn_on};
+    /// use std::io::{Read, Write};
+    /// let runtime = Runtime::builder().shards(2).simulated(1).build().unwrap();
+    /// runtime.run(|| {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    ///     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    ///     let (stream, _peer) = listener.accept_detached().unwrap();
+    ///     let there = shards().nth(1).unwrap();
+    ///     let _ = spawn_on(there, move || stream.attach().unwrap().write_all(b"hi").unwrap());
+    ///     client.read_exact(&mut [0; 2]).unwrap();
+    /// }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`TcpListener::accept`].
@@ -269,6 +405,17 @@ impl TcpListener {
 
     /// The connections that come, one after the other. An iteration never ends; each item may be an error, which
     /// [`TcpListener::accept`] describes.
+    ///
+    /// ```
+    /// use leveret_runtime::net::{TcpListener, TcpStream};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let _clients = [(); 3].map(|()| TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    /// for stream in listener.incoming().take(3) {
+    ///     assert!(stream.is_ok());
+    /// }
+    /// # }).unwrap();
+    /// ```
     pub fn incoming(&self) -> impl Iterator<Item = io::Result<TcpStream>> {
         std::iter::repeat_with(|| self.accept().map(|(stream, _)| stream))
     }

@@ -63,6 +63,20 @@ impl UdpSocket {
 
     /// Fixes the address that [`UdpSocket::send`] sends to and that [`UdpSocket::recv`] hears.
     ///
+    /// ```
+    /// use leveret_runtime::net::UdpSocket;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (ours, theirs) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    /// let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    /// ours.connect(theirs.local_addr().unwrap()).unwrap();
+    /// stranger.send_to(b"buy now", ours.local_addr().unwrap()).unwrap(); // is not heard
+    /// theirs.send_to(b"pong", ours.local_addr().unwrap()).unwrap();
+    /// let mut buffer = [0; 16];
+    /// let count = ours.recv(&mut buffer).unwrap();
+    /// assert_eq!(&buffer[..count], b"pong");
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// That of the last address, with the name in its text.
     pub fn connect(&self, addr: impl ToAddrs) -> io::Result<()> {
@@ -82,6 +96,18 @@ impl UdpSocket {
 
     /// Receives one datagram and says from whom. What does not fit into the buffer is lost.
     ///
+    /// ```
+    /// use leveret_runtime::net::UdpSocket;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    /// let own = socket.local_addr().unwrap();
+    /// socket.send_to(b"a long datagram", own).unwrap();
+    /// let mut short = [0; 6];
+    /// assert_eq!(socket.recv_from(&mut short).unwrap(), (6, own));
+    /// assert_eq!(&short, b"a long"); // the rest is lost
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `TimedOut` after the read timeout.
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -89,6 +115,16 @@ impl UdpSocket {
     }
 
     /// As [`UdpSocket::recv_from`], and leaves the datagram there.
+    ///
+    /// ```
+    /// use leveret_runtime::net::UdpSocket;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    /// socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+    /// let mut buffer = [0; 4];
+    /// assert_eq!(socket.peek_from(&mut buffer).unwrap(), socket.recv_from(&mut buffer).unwrap());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`UdpSocket::recv_from`].
@@ -133,6 +169,19 @@ impl UdpSocket {
 
     /// As [`UdpSocket::recv_from`], without waiting.
     ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use leveret_runtime::net::UdpSocket;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    /// let (own, mut buffer) = (socket.local_addr().unwrap(), [0; 4]);
+    /// assert_eq!(socket.try_recv_from(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// assert_eq!(socket.try_send_to(b"x", own).unwrap(), 1);
+    /// socket.wait_readable().unwrap();
+    /// assert_eq!(socket.try_recv_from(&mut buffer).unwrap(), (1, own));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// `WouldBlock` when nothing is there.
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -148,6 +197,17 @@ impl UdpSocket {
     }
 
     /// The longest that one receive may wait; `None` for ever.
+    ///
+    /// ```
+    /// use std::{io::ErrorKind, time::Duration};
+    /// use leveret_runtime::net::UdpSocket;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    /// socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    /// assert_eq!(socket.recv_from(&mut [0; 4]).unwrap_err().kind(), ErrorKind::TimedOut);
+    /// assert_eq!(socket.set_read_timeout(Some(Duration::ZERO)).unwrap_err().kind(), ErrorKind::InvalidInput);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// Zero is invalid.
@@ -165,12 +225,12 @@ impl UdpSocket {
 
     /// The read timeout.
     pub fn read_timeout(&self) -> Option<Duration> {
-        self.socket.read_timeout().get()
+        self.socket.read_timeout().get().duration()
     }
 
     /// The write timeout.
     pub fn write_timeout(&self) -> Option<Duration> {
-        self.socket.write_timeout().get()
+        self.socket.write_timeout().get().duration()
     }
 
     /// The address of this side.

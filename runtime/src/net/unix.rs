@@ -47,6 +47,16 @@ socket_traits!(UnixStream);
 impl UnixStream {
     /// Connects to the socket at `path`. While the listener's queue is full it looks again every few milliseconds.
     ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use leveret_runtime::net::UnixStream;
+    /// # leveret_runtime::run(|| {
+    /// let error = UnixStream::connect("/no/such/socket").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// assert!(error.to_string().contains("/no/such/socket"));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Those of `connect(2)`, with the path in their text.
     pub fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
@@ -60,6 +70,18 @@ impl UnixStream {
     }
 
     /// Two streams that are connected to each other.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use leveret_runtime::{net::UnixStream, spawn};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+    /// let answers = spawn(move || { theirs.read_exact(&mut [0]).unwrap(); theirs.write_all(b"!") });
+    /// ours.write_all(b"?").unwrap();
+    /// ours.read_exact(&mut [0]).unwrap();
+    /// assert!(answers.join().unwrap().is_ok());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The kernel's.
@@ -140,6 +162,19 @@ fn explain(doing: &str, path: &Path, error: &io::Error) -> io::Error {
 }
 
 /// A Unix listener. See [`std::os::unix::net::UnixListener`].
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use leveret_runtime::net::{UnixListener, UnixStream};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let path = std::env::temp_dir().join(format!("leveret-doc-unix-{}", std::process::id()));
+/// let listener = UnixListener::bind(&path).unwrap();
+/// let mut client = UnixStream::connect(&path).unwrap();
+/// listener.accept().unwrap().0.write_all(b"x").unwrap();
+/// client.read_exact(&mut [0]).unwrap();
+/// assert!(UnixListener::bind(&path).is_err()); // taken, until the file is removed
+/// # }).unwrap();
+/// ```
 pub struct UnixListener {
     socket: Socket<net::UnixListener>,
 }

@@ -72,6 +72,16 @@ impl Child {
     /// A kill or an expired `timeout` of the caller strikes here, as at any wait; the process goes on, and may be waited for
     /// again. A process that writes to a pipe which nobody reads may never end; see [`Child::wait_with_output`].
     ///
+    /// ```
+    /// use leveret_runtime::process::Command;
+    /// # leveret_runtime::run(|| {
+    /// let mut child = Command::new("false").spawn().unwrap();
+    /// let status = child.wait().unwrap();
+    /// assert_eq!(status.code(), Some(1));
+    /// assert_eq!(child.wait().unwrap(), status); // it is known from now on
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Those of `waitpid(2)`; a destructor calls it while its stack unwinds.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
@@ -80,6 +90,17 @@ impl Child {
     }
 
     /// As [`Child::wait`], for at most `limit`; `None` if the process has not ended by then.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::process::Command;
+    /// # leveret_runtime::run(|| {
+    /// let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    /// assert!(child.wait_timeout(Duration::from_millis(5)).unwrap().is_none()); // it goes on
+    /// child.kill().unwrap();
+    /// assert!(!child.wait().unwrap().success());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`Child::wait`].
@@ -94,6 +115,17 @@ impl Child {
 
     /// How the process ended, if it has, without waiting.
     ///
+    /// ```
+    /// use leveret_runtime::process::{Command, Stdio};
+    /// # leveret_runtime::run(|| {
+    /// let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    /// assert!(child.try_wait().unwrap().is_none()); // it reads
+    /// drop(child.stdin.take());
+    /// child.wait().unwrap();
+    /// assert!(child.try_wait().unwrap().unwrap().success());
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Those of `waitpid(2)`.
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
@@ -101,6 +133,16 @@ impl Child {
     }
 
     /// Waits for the end of the process and for all that it writes to those of its streams that are piped here.
+    ///
+    /// ```
+    /// use leveret_runtime::process::{Command, Stdio};
+    /// # leveret_runtime::run(|| {
+    /// let mut command = Command::new("sh");
+    /// command.args(["-c", "echo out; echo err >&2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    /// let output = command.spawn().unwrap().wait_with_output().unwrap();
+    /// assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`Child::wait`]; those of reading. The child is dropped then.
@@ -118,6 +160,17 @@ impl Child {
 
     /// Kills the process (SIGKILL). Its end is still to be waited for. Nothing if it has ended.
     ///
+    /// ```
+    /// use std::os::unix::process::ExitStatusExt;
+    /// use leveret_runtime::process::Command;
+    /// # leveret_runtime::run(|| {
+    /// let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    /// child.kill().unwrap();
+    /// assert_eq!(child.wait().unwrap().signal(), Some(9));
+    /// child.kill().unwrap(); // it has ended: nothing happens
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The kernel's: the process has changed its user.
     pub fn kill(&mut self) -> io::Result<()> {
@@ -125,6 +178,17 @@ impl Child {
     }
 
     /// Sends a signal to the process.
+    ///
+    /// ```
+    /// use std::os::unix::process::ExitStatusExt;
+    /// use leveret_runtime::{process::Command, signal::Signal};
+    /// # leveret_runtime::run(|| {
+    /// let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    /// child.signal(Signal::Terminate).unwrap(); // it may clean up, unlike with `kill`
+    /// assert_eq!(child.wait().unwrap().signal(), Some(15));
+    /// assert_eq!(child.signal(Signal::Terminate).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// `NotFound` if it has ended and was waited for; the kernel's.

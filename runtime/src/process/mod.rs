@@ -9,6 +9,7 @@
 //! There are no processes on the simulated driver: everything here answers `Unsupported`.
 
 mod child;
+mod notify;
 mod pipe;
 
 use std::ffi::OsStr;
@@ -19,6 +20,7 @@ use std::path::Path;
 pub use std::process::{ExitStatus, Output, Stdio};
 
 pub use child::Child;
+pub use notify::notify;
 pub use pipe::{ChildStderr, ChildStdin, ChildStdout};
 
 use crate::net::io::refuse_simulated;
@@ -71,12 +73,28 @@ impl Command {
     }
 
     /// Begins with an empty environment.
+    ///
+    /// ```
+    /// use leveret_runtime::process::Command;
+    /// # leveret_runtime::run(|| {
+    /// let output = Command::new("env").env_clear().env("QUEUE", "orders").output().unwrap();
+    /// assert_eq!(output.stdout, b"QUEUE=orders\n");
+    /// # }).unwrap();
+    /// ```
     pub fn env_clear(&mut self) -> &mut Command {
         self.inner.env_clear();
         self
     }
 
     /// The child's working directory.
+    ///
+    /// ```
+    /// use leveret_runtime::process::Command;
+    /// # leveret_runtime::run(|| {
+    /// let output = Command::new("pwd").current_dir("/").output().unwrap();
+    /// assert_eq!(output.stdout, b"/\n");
+    /// # }).unwrap();
+    /// ```
     pub fn current_dir(&mut self, directory: impl AsRef<Path>) -> &mut Command {
         self.inner.current_dir(directory);
         self
@@ -101,6 +119,18 @@ impl Command {
     }
 
     /// Whether a [`Child`] that is dropped before its end is killed (SIGKILL). The default is that it runs on.
+    ///
+    /// ```
+    /// use leveret_runtime::{process::{Command, Stdio}, timeout};
+    /// use std::{io::Read, time::Duration};
+    /// # leveret_runtime::run(|| {
+    /// let mut child = Command::new("sleep").arg("60").stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    /// let mut output = child.stdout.take().unwrap();
+    /// let late = timeout(Duration::from_millis(5), move || child.wait()); // the child unwinds with the block
+    /// assert!(late.is_err());
+    /// assert_eq!(output.read(&mut [0]).unwrap(), 0); // so its output ends
+    /// # }).unwrap();
+    /// ```
     pub fn kill_on_drop(&mut self, kill: bool) -> &mut Command {
         self.kill_on_drop = kill;
         self
@@ -108,6 +138,15 @@ impl Command {
 
     /// Starts the program; waits until it has begun. If the caller is killed or timed out meanwhile, a child that was
     /// started all the same is killed.
+    ///
+    /// ```
+    /// use leveret_runtime::process::Command;
+    /// # leveret_runtime::run(|| {
+    /// assert!(Command::new("true").spawn().unwrap().wait().unwrap().success());
+    /// let missing = Command::new("no-such-program").spawn();
+    /// assert_eq!(missing.unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// There is no such program, or it cannot be executed; the kernel's, at its limits of processes and descriptors;
@@ -128,6 +167,14 @@ impl Command {
 
     /// Starts the program and waits for its end.
     ///
+    /// ```
+    /// use leveret_runtime::process::Command;
+    /// # leveret_runtime::run(|| {
+    /// assert!(Command::new("test").args(["-d", "/"]).status().unwrap().success());
+    /// assert_eq!(Command::new("sh").args(["-c", "exit 7"]).status().unwrap().code(), Some(7));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As [`Command::spawn`].
     ///
@@ -139,6 +186,14 @@ impl Command {
 
     /// Starts the program, with nothing to read, and waits for its end and for all that it writes to its standard output
     /// and standard error. These three streams are set by this call, for later calls too.
+    ///
+    /// ```
+    /// use leveret_runtime::process::Command;
+    /// # leveret_runtime::run(|| {
+    /// let output = Command::new("sh").args(["-c", "cat; echo done"]).output().unwrap(); // it has nothing to read
+    /// assert_eq!(output.stdout, b"done\n");
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`Command::spawn`]; those of reading.

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use mio::unix::pipe::{Receiver, Sender};
 
-use crate::readiness::{Direction, Registration};
+use crate::readiness::{Direction, Limit, Registration};
 
 /// A registered, non-blocking end of a pipe.
 struct Pipe<P> {
@@ -29,23 +29,46 @@ where
 {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = buffer.len();
-        self.registration.transfer(Direction::Read, wanted, || None, || (&self.inner).read(buffer))
+        self.registration.transfer(Direction::Read, wanted, || Limit::NONE, || (&self.inner).read(buffer))
     }
 
     fn read_vectored(&self, slices: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let wanted = slices.iter().map(|slice| slice.len()).sum();
-        self.registration.transfer(Direction::Read, wanted, || None, || (&self.inner).read_vectored(slices))
+        self.registration.transfer(Direction::Read, wanted, || Limit::NONE, || (&self.inner).read_vectored(slices))
     }
 }
 
 /// The pipe from a child's standard output. A read parks until there is something, or the end.
 ///
 /// A kill or an expired `timeout` strikes at the wait and leaves the pipe as it is.
+///
+/// ```
+/// use std::io::{BufRead, BufReader};
+/// use leveret_runtime::process::{Command, Stdio};
+/// # leveret_runtime::run(|| {
+/// let mut child = Command::new("printf").arg("one\ntwo\n").stdout(Stdio::piped()).spawn().unwrap();
+/// let lines = BufReader::new(child.stdout.take().unwrap()).lines(); // any library that reads
+/// assert_eq!(lines.map(Result::unwrap).collect::<Vec<_>>(), ["one", "two"]);
+/// assert!(child.wait().unwrap().success());
+/// # }).unwrap();
+/// ```
 pub struct ChildStdout {
     pipe: Pipe<Receiver>,
 }
 
 /// The pipe from a child's standard error, as [`ChildStdout`].
+///
+/// ```
+/// use std::io::Read;
+/// use leveret_runtime::process::{Command, Stdio};
+/// # leveret_runtime::run(|| {
+/// let mut child = Command::new("sh").args(["-c", "echo oops >&2"]).stderr(Stdio::piped()).spawn().unwrap();
+/// let mut complaint = String::new();
+/// child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+/// assert_eq!(complaint, "oops\n");
+/// child.wait().unwrap();
+/// # }).unwrap();
+/// ```
 pub struct ChildStderr {
     pipe: Pipe<Receiver>,
 }
@@ -54,6 +77,17 @@ pub struct ChildStderr {
 ///
 /// Writing to a child that has closed its end is a `BrokenPipe` error (Rust programs ignore SIGPIPE). A kill or an expired
 /// `timeout` strikes at the wait and leaves the pipe as it is.
+///
+/// ```
+/// use std::io::{ErrorKind, Write};
+/// use leveret_runtime::process::{Command, Stdio};
+/// # leveret_runtime::run(|| {
+/// let mut child = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
+/// let mut input = child.stdin.take().unwrap();
+/// child.wait().unwrap(); // it has read nothing, and is gone
+/// assert_eq!(input.write_all(b"too late").unwrap_err().kind(), ErrorKind::BrokenPipe);
+/// # }).unwrap();
+/// ```
 pub struct ChildStdin {
     pipe: Pipe<Sender>,
 }
@@ -130,13 +164,13 @@ impl ChildStdin {
 impl Write for &ChildStdin {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let pipe = &self.pipe;
-        pipe.registration.transfer(Direction::Write, bytes.len(), || None, || (&pipe.inner).write(bytes))
+        pipe.registration.transfer(Direction::Write, bytes.len(), || Limit::NONE, || (&pipe.inner).write(bytes))
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let pipe = &self.pipe;
         let wanted = slices.iter().map(|slice| slice.len()).sum();
-        pipe.registration.transfer(Direction::Write, wanted, || None, || (&pipe.inner).write_vectored(slices))
+        pipe.registration.transfer(Direction::Write, wanted, || Limit::NONE, || (&pipe.inner).write_vectored(slices))
     }
 
     fn flush(&mut self) -> io::Result<()> {

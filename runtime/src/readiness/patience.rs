@@ -20,37 +20,84 @@ use super::{Direction, Source, Sources, Token};
 use crate::shard::Shard;
 use crate::time::wheel::TimerKey;
 
+/// How long a wait may last, in nanoseconds: worked out when it is set and not at every wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit(u64);
+
+impl Limit {
+    pub(crate) const NONE: Limit = Limit(u64::MAX);
+
+    /// More than 584 years count as so many.
+    pub(crate) fn of(timeout: Option<Duration>) -> Limit {
+        let nanos = |timeout: Duration| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        timeout.map_or(Limit::NONE, |timeout| Limit(nanos(timeout).min(u64::MAX - 1)))
+    }
+
+    pub(crate) fn duration(self) -> Option<Duration> {
+        (self != Limit::NONE).then(|| Duration::from_nanos(self.0))
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Limit {
+        Limit::NONE
+    }
+}
+
 /// What the waits of one direction have in common.
 #[derive(Default)]
 pub(super) struct Patience {
-    /// Of the wait that began last; `None` if it has none.
-    limit: Cell<Option<Duration>>,
+    /// Of the wait that began last.
+    limit: Cell<Limit>,
     /// When that wait is over, in nanoseconds since the shard started; set at the end of the turn in which it began.
     deadline: Cell<u64>,
     /// The timer that is set, and for when.
     timer: Cell<Option<(TimerKey, u64)>>,
 }
 
-/// Names one direction of a registration.
+/// Names one direction of a registration, as one number: generation (31 bits), direction, slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Side {
-    pub(crate) token: Token,
-    pub(crate) direction: Direction,
+pub(crate) struct Side(u64);
+
+/// Of a [`Side`]: set for writing.
+const WRITING: u64 = 1 << 32;
+
+impl Side {
+    #[inline(always)]
+    pub(super) fn new(token: Token, direction: Direction) -> Side {
+        let direction = if direction == Direction::Write { WRITING } else { 0 };
+        Side(u64::from(token.generation) << 33 | direction | u64::from(token.slot))
+    }
+
+    #[inline(always)]
+    fn slot(self) -> usize {
+        self.0 as u32 as usize
+    }
+
+    #[inline(always)]
+    fn generation(self) -> u32 {
+        (self.0 >> 33) as u32
+    }
+
+    #[inline(always)]
+    fn direction(self) -> Direction {
+        if self.0 & WRITING == 0 { Direction::Read } else { Direction::Write }
+    }
 }
 
 impl Patience {
     /// A wait begins that has no limit of this kind.
     #[inline(always)]
     pub(super) fn endless(&self) {
-        self.limit.set(None);
+        self.limit.set(Limit::NONE);
     }
 }
 
 impl Sources {
     /// A wait begins that may last `limit`.
     #[inline(always)]
-    pub(super) fn be_patient(&self, patience: &Patience, side: Side, limit: Duration) {
-        patience.limit.set(Some(limit));
+    pub(super) fn be_patient(&self, patience: &Patience, side: Side, limit: Limit) {
+        patience.limit.set(limit);
         self.patient.borrow_mut().push(side);
     }
 
@@ -63,8 +110,8 @@ impl Sources {
         }
         let (now, slots) = (now(), self.slots.borrow());
         for side in patient.drain(..) {
-            let Some(source) = slots.get(side.token.slot as usize) else { continue };
-            if source.generation == side.token.generation {
+            let Some(source) = slots.get(side.slot()) else { continue };
+            if source.generation == side.generation() {
                 source.set_deadline(shard, side, now);
             }
         }
@@ -73,16 +120,16 @@ impl Sources {
     /// The timer of a side fires at `now`.
     pub(crate) fn on_timer(&self, shard: &Shard, side: Side, now: u64) {
         let slots = self.slots.borrow();
-        let source = slots.get(side.token.slot as usize).filter(|source| source.generation == side.token.generation);
+        let source = slots.get(side.slot()).filter(|source| source.generation == side.generation());
         let Some(source) = source else { return };
-        let patience = source.patience(side.direction);
+        let patience = source.patience(side.direction());
         patience.timer.set(None);
-        if patience.limit.get().is_none() || !source.is_waited_for(side.direction) {
+        if patience.limit.get() == Limit::NONE || !source.is_waited_for(side.direction()) {
             return;
         }
         match patience.deadline.get() {
             deadline if deadline > now => patience.set_timer(shard, side, deadline),
-            _ => source.time_out(side.direction),
+            _ => source.time_out(side.direction()),
         }
     }
 }
@@ -90,9 +137,12 @@ impl Sources {
 impl Source {
     #[inline(always)]
     fn set_deadline(&self, shard: &Shard, side: Side, now: u64) {
-        let patience = self.patience(side.direction);
-        let Some(limit) = patience.limit.get() else { return };
-        let deadline = now.saturating_add(nanos(limit));
+        let patience = self.patience(side.direction());
+        let limit = patience.limit.get();
+        if limit == Limit::NONE {
+            return;
+        }
+        let deadline = now.saturating_add(limit.0);
         patience.deadline.set(deadline);
         match patience.timer.get() {
             Some((_, at)) if at <= deadline => {}
@@ -120,12 +170,6 @@ impl Patience {
             shard.cancel_side_timer(key);
         }
     }
-}
-
-/// Half a thousand years and more are as good as for ever.
-#[inline(always)]
-fn nanos(limit: Duration) -> u64 {
-    limit.as_secs().saturating_mul(1_000_000_000).saturating_add(limit.subsec_nanos().into())
 }
 
 #[cfg(test)]
@@ -214,12 +258,25 @@ mod tests {
 
     #[test]
     fn limits_in_nanoseconds_saturate() {
-        let check = |limit, expected| assert_eq!(nanos(limit), expected);
-        check(Duration::ZERO, 0);
-        check(Duration::from_nanos(1), 1);
-        check(Duration::new(2, 3), 2_000_000_003);
-        check(Duration::from_nanos(u64::MAX), u64::MAX);
-        check(Duration::from_nanos(u64::MAX) + Duration::from_nanos(1), u64::MAX);
-        check(Duration::MAX, u64::MAX);
+        let check = |limit, expected| {
+            assert_eq!(Limit::of(limit).0, expected);
+            assert_eq!(Limit::of(limit).duration(), limit.map(|_| Duration::from_nanos(expected)));
+        };
+        check(None, u64::MAX);
+        check(Some(Duration::from_nanos(1)), 1);
+        check(Some(Duration::new(2, 3)), 2_000_000_003);
+        check(Some(Duration::from_nanos(u64::MAX - 1)), u64::MAX - 1);
+        check(Some(Duration::from_nanos(u64::MAX)), u64::MAX - 1);
+        check(Some(Duration::MAX), u64::MAX - 1);
+    }
+
+    #[test]
+    fn a_side_keeps_what_it_was_made_of() {
+        for (slot, generation) in [(0, 0), (1, 2), (u32::MAX, u32::MAX >> 1)] {
+            for direction in [Direction::Read, Direction::Write] {
+                let side = Side::new(Token { slot, generation }, direction);
+                assert_eq!((side.slot(), side.generation(), side.direction()), (slot as usize, generation, direction));
+            }
+        }
     }
 }

@@ -24,6 +24,16 @@ const TWICE: &str = "LEVERET_SIM_TWICE";
 const MINIMISING_RUNS_MAX: usize = 200;
 
 /// What [`check`] has done.
+///
+/// ```
+/// use leveret_runtime::{Runtime, sim, sleep};
+/// let checked = sim::check(0..3, |seed| {
+///     let runtime = Runtime::builder().simulated(seed).build().unwrap();
+///     runtime.run(|| sleep(std::time::Duration::from_secs(60))).unwrap();
+/// });
+/// assert!(checked.simulated.as_secs() >= 180);
+/// println!("{checked}");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checked {

@@ -10,6 +10,15 @@ use crate::fs;
 
 /// The disk of the simulated host that the caller runs on.
 ///
+/// ```
+/// use leveret_runtime::{fs, sim};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// fs::write("/page", "text").unwrap();
+/// assert_eq!(sim::disk().image().read("/page").unwrap(), b"text"); // programs see it
+/// assert!(sim::disk().durable().is_empty()); // a crash need not leave it
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// On the real driver, and outside of a runtime.
 pub fn disk() -> Disk {
@@ -17,6 +26,17 @@ pub fn disk() -> Disk {
 }
 
 /// Adds a rule by which faults come to the host that the caller runs on. Earlier rules go first.
+///
+/// ```
+/// use leveret_runtime::{fs, sim::{self, Effect, Fault}};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// sim::inject(Fault::at("fs.write").path("*.log").nth(2).then(Effect::Full));
+/// fs::write("/a.log", "1").unwrap();
+/// fs::write("/a.txt", "not counted").unwrap();
+/// assert_eq!(fs::write("/a.log", "2").unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+/// fs::write("/a.log", "3").unwrap();
+/// # }).unwrap();
+/// ```
 ///
 /// # Panics
 /// As [`disk`].
@@ -26,6 +46,16 @@ pub fn inject(fault: Fault) {
 
 /// Takes back every rule of [`inject`], on all hosts: what comes now goes well.
 ///
+/// ```
+/// use leveret_runtime::{fs, sim::{self, Fault}};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// sim::inject(Fault::at("fs.*"));
+/// assert!(fs::read("/file").is_err());
+/// sim::clear_faults();
+/// fs::write("/file", "now").unwrap();
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// As [`disk`].
 pub fn clear_faults() {
@@ -34,6 +64,15 @@ pub fn clear_faults() {
 
 /// What has gone wrong so far in this simulation, on disks, in the network and at fault points, in words; also what a
 /// runner has left out.
+///
+/// ```
+/// use leveret_runtime::{fs, sim::{self, Fault}};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// sim::inject(Fault::at("fs.open").path("/config"));
+/// assert!(fs::read("/config").is_err());
+/// assert!(sim::faults_fired()[0].contains("/config"), "{:?}", sim::faults_fired());
+/// # }).unwrap();
+/// ```
 ///
 /// # Panics
 /// As [`disk`].

@@ -43,6 +43,16 @@ pub struct Host {
 
 /// The host of this name, made at the first call. `"main"` is the one where the main coroutine runs.
 ///
+/// ```
+/// use leveret_runtime::sim;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let server = sim::host("server");
+/// assert_eq!(server, sim::host("server"));
+/// assert_eq!(server.name(), "server");
+/// assert_eq!(leveret_runtime::net::resolve("server", 80).unwrap()[0].ip(), server.ip());
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// On the real driver, and outside of a runtime.
 pub fn host(name: &str) -> Host {
@@ -98,6 +108,14 @@ impl Host {
 
     /// Runs `f` on this host and waits for its value.
     ///
+    /// ```
+    /// use leveret_runtime::{fs, sim};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// sim::host("server").run(|| fs::write("/etc", "its own disk").unwrap()).unwrap();
+    /// assert!(!fs::exists("/etc").unwrap());
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As [`JoinHandle::join`].
     #[track_caller]
@@ -109,6 +127,24 @@ impl Host {
     /// coroutines are killed. Their destructors run (nothing leaks), but nothing of what they do there leaves the host. What was
     /// not durable on its disk is kept, lost or torn, as the seed decides.
     /// Returns when the last of them has ended.
+    ///
+    /// ```
+    /// use leveret_runtime::{JoinError, fs, sim, sleep};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let server = sim::host("server");
+    /// let serving = server.spawn(|| {
+    ///     fs::write("/notes", "not synced").unwrap();
+    ///     sleep(std::time::Duration::MAX)
+    /// });
+    /// sleep(std::time::Duration::from_secs(1));
+    /// server.crash();
+    /// assert!(matches!(serving.join(), Err(JoinError::Killed)));
+    /// assert!(!server.is_up());
+    /// server.restart();
+    /// let left = server.run(|| fs::read("/notes")).unwrap();
+    /// assert!(left.is_err() || left.unwrap().len() <= 10); // all of it, a part, nothing: the seed decides
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// For the main host, whose end is the end of the test; for a host that is down.
@@ -177,6 +213,19 @@ impl Host {
     }
 
     /// Sets its wall clock ahead of the world's; the monotonic clock stays.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{sim, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let late = sim::host("late");
+    /// late.set_clock_behind(Duration::from_secs(3600));
+    /// let theirs = late.run(time::system_now).unwrap();
+    /// assert!(time::system_now().duration_since(theirs).unwrap() >= Duration::from_secs(3599));
+    /// late.set_clock_ahead(Duration::from_secs(60));
+    /// assert!(late.run(time::system_now).unwrap() > time::system_now());
+    /// # }).unwrap();
+    /// ```
     pub fn set_clock_ahead(self, by: Duration) {
         world("a host").hosts.set_skew(self.id, Skew::Ahead(by));
     }
@@ -212,6 +261,23 @@ fn kill_residents(host: HostId) {
 
 /// Cuts the network between two hosts, both ways: packets of connections are held, datagrams are lost.
 ///
+/// ```
+/// use std::{io::{Read, Write}, time::Duration};
+/// use leveret_runtime::{net::{TcpListener, TcpStream}, sim};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (here, far) = (sim::host("main"), sim::host("far"));
+/// let listener = far.run(|| TcpListener::bind("0.0.0.0:80").unwrap()).unwrap();
+/// let mut ours = TcpStream::connect("far:80").unwrap();
+/// let mut theirs = far.run(move || listener.accept().unwrap().0).unwrap();
+/// sim::partition(here, far);
+/// ours.write_all(b"x").unwrap(); // into the kernel's buffer
+/// theirs.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+/// assert!(theirs.read(&mut [0]).is_err());
+/// sim::heal(here, far);
+/// theirs.read_exact(&mut [0]).unwrap(); // late, and not lost
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// On the real driver, and outside of a runtime; so for all functions here.
 pub fn partition(a: Host, b: Host) {
@@ -220,6 +286,22 @@ pub fn partition(a: Host, b: Host) {
 }
 
 /// Cuts one direction: what `from` sends to `to` does not arrive.
+///
+/// ```
+/// use leveret_runtime::{net::UdpSocket, sim};
+/// use std::time::Duration;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (here, far) = (sim::host("main"), sim::host("far"));
+/// let ours = UdpSocket::bind("0.0.0.0:7").unwrap();
+/// let theirs = far.run(|| UdpSocket::bind("0.0.0.0:7").unwrap()).unwrap();
+/// [&ours, &theirs].map(|socket| socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap());
+/// sim::partition_one_way(here, far);
+/// ours.send_to(b"lost", "far:7").unwrap();
+/// theirs.send_to(b"heard", "main:7").unwrap();
+/// assert!(theirs.recv_from(&mut [0; 8]).is_err());
+/// assert_eq!(ours.recv_from(&mut [0; 8]).unwrap().0, 5);
+/// # }).unwrap();
+/// ```
 pub fn partition_one_way(from: Host, to: Host) {
     world("a partition").net(|net, world| net.cut(world, from.id, to.id));
 }

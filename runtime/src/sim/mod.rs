@@ -55,6 +55,14 @@ use crate::driver::sim::{World, last_hash};
 /// Whether the caller runs on a simulated machine. False on the real driver, and outside of a runtime.
 ///
 /// For the few things that a simulated program must not do to the process around it, such as ending it.
+///
+/// ```
+/// use leveret_runtime::sim::is_simulated;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// assert!(is_simulated());
+/// # assert!(!std::thread::spawn(is_simulated).join().unwrap());
+/// # }).unwrap();
+/// ```
 pub fn is_simulated() -> bool {
     current::try_with(|shard| shard.driver.is_simulated()).unwrap_or(false)
 }
@@ -83,6 +91,14 @@ pub fn trace_hash() -> u64 {
 
 /// The last events of this simulation, oldest first, a line each: the virtual time, what happened, two numbers.
 ///
+/// ```
+/// use leveret_runtime::sim;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// leveret_runtime::sleep(std::time::Duration::from_secs(1));
+/// assert!(sim::recent_events().lines().count() > 0); // for a look at what led to a failure
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// On the real driver, and outside of a runtime.
 pub fn recent_events() -> String {
@@ -90,6 +106,24 @@ pub fn recent_events() -> String {
 }
 
 /// Makes the simulated network behave so from now on, on all its links.
+///
+/// ```
+/// use std::time::Duration;
+/// use leveret_runtime::{net::{TcpListener, TcpStream}, sim, time};
+/// use std::io::{Read, Write};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let far = sim::host("far");
+/// let listener = far.run(|| TcpListener::bind("0.0.0.0:80").unwrap()).unwrap();
+/// let _ = far.spawn(move || listener.accept().unwrap().0.write_all(b"x").unwrap());
+/// sim::set_network_faults(sim::NetworkFaults {
+///     delay: (Duration::from_millis(40), Duration::from_millis(40)),
+///     ..sim::network_faults()
+/// });
+/// let start = time::now();
+/// TcpStream::connect("far:80").unwrap().read_exact(&mut [0]).unwrap();
+/// assert!(time::now() - start >= Duration::from_millis(80)); // there and back
+/// # }).unwrap();
+/// ```
 ///
 /// # Panics
 /// On the real driver, and outside of a runtime.

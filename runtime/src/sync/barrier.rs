@@ -47,6 +47,20 @@ impl Barrier {
 
     /// Waits until `count` coroutines have arrived. One that is killed or timed out meanwhile has not.
     ///
+    /// ```
+    /// use std::{rc::Rc, time::Duration};
+    /// use leveret_runtime::{spawn, sync::Barrier, timeout};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let barrier = Rc::new(Barrier::new(2));
+    /// // Who is timed out has not arrived: the next two meet as if it had never come.
+    /// assert!(timeout(Duration::from_secs(1), || barrier.wait()).is_err());
+    /// let other = barrier.clone();
+    /// let second = spawn(move || other.wait().is_leader());
+    /// assert!(!barrier.wait().is_leader()); // the one who came last is
+    /// assert!(second.join().unwrap());
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// If it has to wait: outside of a coroutine, and while the stack unwinds.
     pub fn wait(&self) -> BarrierWaitResult {

@@ -57,6 +57,22 @@ impl Condvar {
 
     /// Unlocks, waits for a notification, and locks again.
     ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use leveret_runtime::{spawn, sync::{Condvar, Mutex}};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let shared = Rc::new((Mutex::new(0), Condvar::new()));
+    /// let theirs = shared.clone();
+    /// let setter = spawn(move || {
+    ///     *theirs.0.lock() = 7; // the waiter has unlocked
+    ///     theirs.1.notify_one();
+    /// });
+    /// let guard = shared.1.wait(shared.0.lock());
+    /// assert_eq!(*guard, 7);
+    /// setter.join().unwrap();
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// Outside of a coroutine, and while the stack unwinds.
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
@@ -64,6 +80,22 @@ impl Condvar {
     }
 
     /// Waits until `condition` is false for the value.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use leveret_runtime::{spawn, sync::{Condvar, Mutex}};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let jobs = Rc::new((Mutex::new(Vec::new()), Condvar::new()));
+    /// let theirs = jobs.clone();
+    /// let _ = spawn(move || {
+    ///     theirs.1.notify_all(); // nothing has changed: the waiter looks, and waits on
+    ///     theirs.0.lock().push("job");
+    ///     theirs.1.notify_all();
+    /// });
+    /// let mut found = jobs.1.wait_while(jobs.0.lock(), |jobs| jobs.is_empty());
+    /// assert_eq!(found.pop(), Some("job"));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// As [`Condvar::wait`].
@@ -80,6 +112,17 @@ impl Condvar {
 
     /// As [`Condvar::wait`], at most `limit` long; locking again may take longer.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{sync::{Condvar, Mutex}, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (mutex, changed, start) = (Mutex::new(0), Condvar::new(), time::now());
+    /// let (guard, result) = changed.wait_timeout(mutex.lock(), Duration::from_secs(3));
+    /// assert!(result.timed_out());
+    /// assert_eq!((*guard, time::now() - start), (0, Duration::from_secs(3))); // locked again
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// As [`Condvar::wait`].
     pub fn wait_timeout<'a, T: ?Sized>(
@@ -91,6 +134,20 @@ impl Condvar {
     }
 
     /// As [`Condvar::wait_while`], at most `limit` long. If the time is over, `condition` is still true.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::sync::{Condvar, Mutex};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (mutex, changed) = (Mutex::new(3), Condvar::new());
+    /// let limit = Duration::from_secs(1);
+    /// let (guard, result) = changed.wait_timeout_while(mutex.lock(), limit, |count| *count > 0);
+    /// assert!(result.timed_out());
+    /// let (guard, result) = changed.wait_timeout_while(guard, limit, |count| *count > 3);
+    /// assert!(!result.timed_out()); // it was false at once
+    /// drop(guard);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// As [`Condvar::wait`].
@@ -112,11 +169,42 @@ impl Condvar {
     }
 
     /// Wakes the coroutine that has waited longest.
+    ///
+    /// ```
+    /// use std::{rc::Rc, time::Duration};
+    /// use leveret_runtime::{spawn, sync::{Condvar, Mutex}, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let shared = Rc::new((Mutex::new(()), Condvar::new()));
+    /// shared.1.notify_one(); // nobody waits: nothing is kept for who comes later
+    /// let wait = |shared: Rc<(Mutex<()>, Condvar)>| move || drop(shared.1.wait(shared.0.lock()));
+    /// let (first, second) = (spawn(wait(shared.clone())), spawn(wait(shared.clone())));
+    /// yield_now(); // both wait
+    /// shared.1.notify_one();
+    /// let limit = Duration::from_secs(1);
+    /// assert_eq!([first, second].map(|waiter| waiter.join_timeout(limit).is_ok()), [true, false]);
+    /// # }).unwrap();
+    /// ```
     pub fn notify_one(&self) {
         self.waiters.wake_one();
     }
 
     /// Wakes everybody who waits; they get the lock in the order of waiting.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use leveret_runtime::{join_all, spawn, sync::{Condvar, Mutex}, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let gate = Rc::new((Mutex::new(false), Condvar::new()));
+    /// let waiters: Vec<_> = (0..3).map(|_| {
+    ///     let gate = gate.clone();
+    ///     spawn(move || drop(gate.1.wait_while(gate.0.lock(), |open| !*open)))
+    /// }).collect();
+    /// yield_now();
+    /// *gate.0.lock() = true;
+    /// gate.1.notify_all();
+    /// assert!(join_all(waiters).iter().all(|ended| ended.is_ok()));
+    /// # }).unwrap();
+    /// ```
     pub fn notify_all(&self) {
         self.waiters.wake_all();
     }

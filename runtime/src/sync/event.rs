@@ -37,12 +37,37 @@ impl Event {
     }
 
     /// Sets the flag and wakes everybody who waits for it.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use leveret_runtime::{join_all, spawn, sync::Event, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let event = Rc::new(Event::new());
+    /// let waiters: Vec<_> = (0..3).map(|_| { let event = event.clone(); spawn(move || event.wait()) }).collect();
+    /// yield_now(); // they wait
+    /// event.set();
+    /// event.clear(); // too late to stop them
+    /// assert!(join_all(waiters).iter().all(|ended| ended.is_ok()));
+    /// # }).unwrap();
+    /// ```
     pub fn set(&self) {
         self.set.set(true);
         self.waiters.wake_all();
     }
 
     /// Clears the flag: who comes from now on waits.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::sync::Event;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let event = Event::new();
+    /// event.set();
+    /// event.wait(); // at once
+    /// event.clear();
+    /// assert!(!event.wait_timeout(Duration::from_secs(1)));
+    /// # }).unwrap();
+    /// ```
     pub fn clear(&self) {
         self.set.set(false);
     }
@@ -54,6 +79,19 @@ impl Event {
 
     /// Waits until the flag is set; not at all if it is.
     ///
+    /// ```
+    /// use std::{rc::Rc, time::Duration};
+    /// use leveret_runtime::{spawn_after, sync::Event, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (event, start) = (Rc::new(Event::new()), time::now());
+    /// let theirs = event.clone();
+    /// let _ = spawn_after(Duration::from_secs(2), move || theirs.set());
+    /// event.wait();
+    /// event.wait(); // it stays set
+    /// assert_eq!(time::now() - start, Duration::from_secs(2));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// If it has to wait: outside of a coroutine, and while the stack unwinds.
     pub fn wait(&self) {
@@ -64,6 +102,17 @@ impl Event {
     }
 
     /// Waits at most `limit`. Answers whether the flag was set in that time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::sync::Event;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let event = Event::new();
+    /// assert!(!event.wait_timeout(Duration::from_secs(1)));
+    /// event.set();
+    /// assert!(event.wait_timeout(Duration::ZERO)); // set already: there is nothing to wait for
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// As [`Event::wait`].

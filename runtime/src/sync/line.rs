@@ -5,19 +5,26 @@
 //! in line until its owner takes it out; [`Line::first`] passes over such places and drops them.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 
+use crate::coroutine::lineup::{Lineup, Ticketed};
 use crate::coroutine::park::Waiter;
 
 /// A line of waiters, longest wait first.
 pub(crate) struct Line<W> {
-    places: RefCell<VecDeque<Place<W>>>,
+    places: RefCell<Lineup<Place<W>>>,
 }
 
 /// One waiter and what it wants.
 pub(crate) struct Place<W> {
     pub(crate) waiter: Waiter,
     pub(crate) wants: W,
+}
+
+impl<W> Ticketed for Place<W> {
+    #[inline(always)]
+    fn ticket(&self) -> u64 {
+        self.waiter.ticket()
+    }
 }
 
 impl<W> Default for Line<W> {
@@ -28,39 +35,31 @@ impl<W> Default for Line<W> {
 
 impl<W> Line<W> {
     pub(crate) const fn new() -> Line<W> {
-        Line { places: RefCell::new(VecDeque::new()) }
+        Line { places: RefCell::new(Lineup::new()) }
     }
 
     /// Takes the last place; [`Line::leave`] must follow.
     #[inline]
     pub(crate) fn stand(&self, waiter: Waiter, wants: W) {
-        self.places.borrow_mut().push_back(Place { waiter, wants });
+        self.places.borrow_mut().push(Place { waiter, wants });
     }
 
     /// Gives the place of this wait up. Answers whether it was still in line.
     #[inline]
     pub(crate) fn leave(&self, ticket: u64) -> bool {
-        let mut places = self.places.borrow_mut();
-        if places.is_empty() {
-            return false;
-        }
-        // Tickets rise from front to back: with many in line, whoever was woken in order need not look at them all. (Not if
-        // simulated shards meet in a thread-local. A place that is missed then is a dead one, which is passed over.)
-        let at = places.binary_search_by_key(&ticket, |place| place.waiter.ticket());
-        at.ok().and_then(|at| places.remove(at)).is_some()
+        let left = self.places.borrow_mut().remove(ticket);
+        left.is_some()
     }
 
     /// Takes out the first place, whether its waiter still waits or not.
     #[inline]
     pub(crate) fn pop(&self) -> Option<Place<W>> {
-        self.places.borrow_mut().pop_front()
+        self.places.borrow_mut().pop()
     }
 
     /// Takes out the first place that `chosen` accepts.
     pub(crate) fn take_first(&self, chosen: impl Fn(&Place<W>) -> bool) -> Option<Place<W>> {
-        let mut places = self.places.borrow_mut();
-        let at = places.iter().position(chosen)?;
-        places.remove(at)
+        self.places.borrow_mut().remove_first(chosen)
     }
 
     /// Whether there is a place that `found` accepts.
@@ -106,11 +105,11 @@ impl<W: Copy> Line<W> {
     #[inline]
     pub(crate) fn first(&self) -> Option<W> {
         let mut places = self.places.borrow_mut();
-        while let Some(place) = places.front() {
+        while let Some(place) = places.first() {
             if place.waiter.is_live() {
                 return Some(place.wants);
             }
-            places.pop_front();
+            places.pop();
         }
         None
     }

@@ -9,6 +9,27 @@
 //! granted is ever lost. A destructor of an unwinding stack must not wait: calls with an error type say so, the others
 //! panic.
 //!
+//! Mostly none of it is needed: nobody else of the shard runs between two waits.
+//!
+//! ```
+//! use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+//! use leveret_runtime::{join_all, spawn, sync::Semaphore, yield_now};
+//! # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+//! let hits = Rc::new(RefCell::new(BTreeMap::new())); // shared, and never seen half changed
+//! let at_once = Rc::new(Semaphore::new(2)); // for what does wait
+//! let visitors: Vec<_> = ["/", "/queues", "/"].into_iter().map(|path| {
+//!     let (hits, at_once) = (hits.clone(), at_once.clone());
+//!     spawn(move || {
+//!         let _permit = at_once.acquire();
+//!         yield_now(); // an answer is written, say
+//!         *hits.borrow_mut().entry(path).or_insert(0) += 1; // no wait inside
+//!     })
+//! }).collect();
+//! join_all(visitors);
+//! assert_eq!(hits.borrow()["/"], 2);
+//! # }).unwrap();
+//! ```
+//!
 //! All of these may be made, and used without waiting, outside of a runtime; waiting needs a coroutine.
 
 pub mod barrier;

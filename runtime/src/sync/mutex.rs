@@ -75,6 +75,24 @@ impl<T> Mutex<T> {
 impl<T: ?Sized> Mutex<T> {
     /// Waits until nobody else has the value, in the order of asking.
     ///
+    /// ```
+    /// use std::{rc::Rc, time::Duration};
+    /// use leveret_runtime::{sleep, spawn, sync::Mutex, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let mutex = Rc::new(Mutex::new(vec![1]));
+    /// let theirs = mutex.clone();
+    /// let killed = spawn(move || {
+    ///     let mut values = theirs.lock();
+    ///     values.push(2);
+    ///     sleep(Duration::from_secs(60)); // killed here, with the lock
+    ///     values.push(3);
+    /// });
+    /// yield_now();
+    /// killed.kill();
+    /// assert_eq!(*mutex.lock(), [1, 2]); // unlocked as its stack unwound, and not poisoned
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// If it has to wait: outside of a coroutine, and while the stack unwinds (a destructor uses [`Mutex::try_lock`]).
     pub fn lock(&self) -> MutexGuard<'_, T> {
@@ -85,11 +103,35 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// Locks if nobody has the value or waits for it.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::Mutex;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let mutex = Mutex::new(1);
+    /// let guard = mutex.try_lock().unwrap();
+    /// assert!(mutex.try_lock().is_none());
+    /// drop(guard);
+    /// assert!(mutex.try_lock().is_some());
+    /// # }).unwrap();
+    /// ```
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         self.key.try_take(1).then(|| self.guard())
     }
 
     /// Waits at most `limit` for the value.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{sync::Mutex, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let mutex = Mutex::new(1);
+    /// let (guard, start) = (mutex.lock(), time::now());
+    /// assert!(mutex.try_lock_for(Duration::from_secs(2)).is_none());
+    /// assert_eq!(time::now() - start, Duration::from_secs(2));
+    /// drop(guard);
+    /// assert!(mutex.try_lock_for(Duration::ZERO).is_some());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// As [`Mutex::lock`].

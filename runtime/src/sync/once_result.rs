@@ -38,6 +38,16 @@ impl<T> OnceResult<T> {
 
     /// Sets the value and wakes everybody who waits for it.
     ///
+    /// ```
+    /// use leveret_runtime::sync::OnceResult;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let result = OnceResult::new();
+    /// assert_eq!(result.set(1), Ok(()));
+    /// assert_eq!(result.set(2), Err(2)); // the first one stays
+    /// assert_eq!(*result.wait(), 1);
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The value, if there is one already.
     pub fn set(&self, value: T) -> Result<(), T> {
@@ -58,6 +68,18 @@ impl<T> OnceResult<T> {
 
     /// Waits for the value.
     ///
+    /// ```
+    /// use std::{rc::Rc, time::Duration};
+    /// use leveret_runtime::{join_all, spawn, spawn_after, sync::OnceResult};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let opened: Rc<OnceResult<Result<u16, String>>> = Rc::new(OnceResult::new());
+    /// let theirs = opened.clone();
+    /// let _ = spawn_after(Duration::from_secs(1), move || theirs.set(Ok(5672)));
+    /// let waiters = (0..3).map(|_| { let opened = opened.clone(); spawn(move || opened.wait().clone()) });
+    /// assert!(join_all(waiters).into_iter().all(|port| port.unwrap() == Ok(5672)));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// If it has to wait: outside of a coroutine, and while the stack unwinds.
     pub fn wait(&self) -> &T {
@@ -72,6 +94,17 @@ impl<T> OnceResult<T> {
 
     /// Waits at most `limit` for the value.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::sync::OnceResult;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let result = OnceResult::new();
+    /// assert_eq!(result.wait_timeout(Duration::from_secs(1)), None);
+    /// result.set(7).unwrap();
+    /// assert_eq!(result.wait_timeout(Duration::from_secs(1)), Some(&7));
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// As [`OnceResult::wait`].
     pub fn wait_timeout(&self, limit: Duration) -> Option<&T> {
@@ -85,6 +118,13 @@ impl<T> OnceResult<T> {
     }
 
     /// The value, if it has come; for the last owner.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::OnceResult;
+    /// let result = OnceResult::new();
+    /// result.set("value".to_string()).unwrap(); // not waiting works outside of a runtime
+    /// assert_eq!(result.into_inner().as_deref(), Some("value"));
+    /// ```
     pub fn into_inner(self) -> Option<T> {
         self.value.into_inner()
     }

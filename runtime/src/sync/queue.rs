@@ -221,6 +221,19 @@ impl<T> Store for Vec<T> {
 /// A queue that a select can take from.
 ///
 /// Sealed: it stands for the queues of this module.
+///
+/// ```
+/// use leveret_runtime::{select, sync::LifoQueue};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let stack = LifoQueue::unbounded();
+/// stack.push(1);
+/// let top = select! {
+///     pop(stack) -> value => Some(value),
+///     default => None,
+/// };
+/// assert_eq!(top, Some(1));
+/// # }).unwrap();
+/// ```
 pub trait Queue: sealed::Watched {}
 
 mod sealed {
@@ -286,6 +299,21 @@ macro_rules! queue {
             /// Puts a value in; waits for room if there is none. If the caller is killed or timed out while it waits, the
             /// value is dropped.
             ///
+            /// ```
+            /// use std::time::Duration;
+            /// use leveret_runtime::{spawn_after, sync::LifoQueue, time};
+            /// use std::rc::Rc;
+            /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+            /// let (queue, start) = (Rc::new(LifoQueue::bounded(1)), time::now());
+            /// queue.push("first");
+            /// let theirs = queue.clone();
+            /// let taker = spawn_after(Duration::from_secs(1), move || theirs.pop());
+            /// queue.push("second"); // not before the first is taken
+            /// assert_eq!(time::now() - start, Duration::from_secs(1));
+            /// assert_eq!(taker.join().unwrap(), "first");
+            /// # }).unwrap();
+            /// ```
+            ///
             /// # Panics
             /// If it has to wait: outside of a coroutine, and while the stack unwinds.
             pub fn push(&self, value: T) {
@@ -295,6 +323,13 @@ macro_rules! queue {
             }
 
             /// Puts a value in if there is room.
+            ///
+            /// ```
+            /// use leveret_runtime::sync::PriorityQueue;
+            /// let queue = PriorityQueue::bounded(1);
+            /// assert_eq!(queue.try_push(3), Ok(()));
+            /// assert_eq!(queue.try_push(9), Err(9)); // full; being greater does not help
+            /// ```
             ///
             /// # Errors
             /// The value, if there is none.
@@ -306,6 +341,16 @@ macro_rules! queue {
             }
 
             /// Puts a value in; waits for room at most `limit`.
+            ///
+            /// ```
+            /// use std::time::Duration;
+            /// use leveret_runtime::sync::LifoQueue;
+            /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+            /// let queue = LifoQueue::bounded(1);
+            /// queue.push(1);
+            /// assert_eq!(queue.push_timeout(2, Duration::from_secs(1)), Err(2));
+            /// # }).unwrap();
+            /// ```
             ///
             /// # Errors
             /// The value, if there was none in time.
@@ -323,6 +368,20 @@ macro_rules! queue {
             /// Takes the first value; waits for one if there is none. A caller that is killed or timed out while it waits
             /// takes none.
             ///
+            /// ```
+            /// use std::{cmp::Reverse, rc::Rc};
+            /// use leveret_runtime::{spawn, sync::PriorityQueue, yield_now};
+            /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+            /// let deadlines = Rc::new(PriorityQueue::<Reverse<u32>>::unbounded());
+            /// let theirs = deadlines.clone();
+            /// let earliest = spawn(move || theirs.pop().0);
+            /// yield_now(); // it waits
+            /// deadlines.push(Reverse(30));
+            /// deadlines.push(Reverse(10)); // before the waiter has run: it takes the first by the queue's order
+            /// assert_eq!(earliest.join().unwrap(), 10);
+            /// # }).unwrap();
+            /// ```
+            ///
             /// # Panics
             /// If it has to wait: outside of a coroutine, and while the stack unwinds.
             pub fn pop(&self) -> T {
@@ -330,11 +389,28 @@ macro_rules! queue {
             }
 
             /// Takes the first value if there is one.
+            ///
+            /// ```
+            /// use leveret_runtime::sync::LifoQueue;
+            /// let queue = LifoQueue::unbounded();
+            /// queue.push(1); // an unbounded queue never waits
+            /// assert_eq!((queue.try_pop(), queue.try_pop()), (Some(1), None));
+            /// ```
             pub fn try_pop(&self) -> Option<T> {
                 self.core.try_take()
             }
 
             /// Takes the first value; waits for one at most `limit`.
+            ///
+            /// ```
+            /// use std::time::Duration;
+            /// use leveret_runtime::{sync::LifoQueue, time};
+            /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+            /// let (queue, start) = (LifoQueue::<u32>::unbounded(), time::now());
+            /// assert_eq!(queue.pop_timeout(Duration::from_secs(1)), None);
+            /// assert_eq!(time::now() - start, Duration::from_secs(1));
+            /// # }).unwrap();
+            /// ```
             ///
             /// # Panics
             /// As `pop`.

@@ -51,6 +51,23 @@ impl<T> ReentrantMutex<T> {
     ///
     /// A kill or an expired `timeout` strikes while it waits, as at any wait.
     ///
+    /// ```
+    /// use std::{cell::RefCell, rc::Rc};
+    /// use leveret_runtime::{spawn, sync::ReentrantMutex, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let log = Rc::new(ReentrantMutex::new(RefCell::new(Vec::new())));
+    /// let ours = log.lock();
+    /// let theirs = log.clone();
+    /// let other = spawn(move || theirs.lock().borrow_mut().push("theirs"));
+    /// yield_now(); // it waits
+    /// log.lock().borrow_mut().push("ours, inside"); // does not
+    /// ours.borrow_mut().push("ours");
+    /// drop(ours);
+    /// other.join().unwrap();
+    /// assert_eq!(*log.lock().borrow(), ["ours, inside", "ours", "theirs"]);
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// If it has to wait: outside of a coroutine, and while the stack unwinds.
     pub fn lock(&self) -> ReentrantMutexGuard<'_, T> {
@@ -61,6 +78,18 @@ impl<T> ReentrantMutex<T> {
     }
 
     /// Locks if no other coroutine has the value or waits for it.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use leveret_runtime::{spawn, sync::ReentrantMutex};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let mutex = Rc::new(ReentrantMutex::new(()));
+    /// let _ours = mutex.lock();
+    /// assert!(mutex.try_lock().is_some()); // again, in the same coroutine
+    /// let theirs = mutex.clone();
+    /// assert!(spawn(move || theirs.try_lock().is_none()).join().unwrap());
+    /// # }).unwrap();
+    /// ```
     pub fn try_lock(&self) -> Option<ReentrantMutexGuard<'_, T>> {
         (self.is_callers() || self.key.try_take(1)).then(|| self.guard())
     }

@@ -78,6 +78,24 @@ impl<T> RwLock<T> {
 impl<T: ?Sized> RwLock<T> {
     /// Waits until nobody changes the value, nor waited for that before.
     ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use leveret_runtime::{spawn, sync::RwLock, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let lock = Rc::new(RwLock::new(1));
+    /// let reading = lock.read();
+    /// let (first, second) = (lock.clone(), lock.clone());
+    /// let writer = spawn(move || *first.write() = 2);
+    /// yield_now(); // it waits for us to end reading
+    /// let reader = spawn(move || *second.read());
+    /// yield_now(); // and this one waits behind it, so writers are not starved
+    /// assert!(!reader.is_finished());
+    /// drop(reading);
+    /// writer.join().unwrap();
+    /// assert_eq!(reader.join().unwrap(), 2);
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// If it has to wait: outside of a coroutine, and while the stack unwinds.
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
@@ -87,6 +105,18 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Waits until nobody uses the value.
     ///
+    /// ```
+    /// use leveret_runtime::sync::RwLock;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let lock = RwLock::new(vec![1]);
+    /// let mut values = lock.write();
+    /// assert!(lock.try_read().is_none() && lock.try_write().is_none());
+    /// values.push(2);
+    /// drop(values);
+    /// assert_eq!(*lock.read(), [1, 2]);
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// As [`RwLock::read`].
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
@@ -95,16 +125,52 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// The right to read, if it can be had at once.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::RwLock;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let lock = RwLock::new(7);
+    /// let reading = lock.read();
+    /// assert_eq!(lock.try_read().as_deref(), Some(&7)); // readers share
+    /// drop(reading);
+    /// let _writing = lock.write();
+    /// assert!(lock.try_read().is_none());
+    /// # }).unwrap();
+    /// ```
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
         self.keys.try_take(1).then(|| self.reader())
     }
 
     /// The right to change, if it can be had at once.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::RwLock;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let lock = RwLock::new(7);
+    /// let reading = lock.read();
+    /// assert!(lock.try_write().is_none());
+    /// drop(reading);
+    /// *lock.try_write().unwrap() += 1;
+    /// assert_eq!(lock.into_inner(), 8);
+    /// # }).unwrap();
+    /// ```
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
         self.keys.try_take(READERS_MAX).then(|| self.writer())
     }
 
     /// Waits at most `limit` for the right to read.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::sync::RwLock;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let lock = RwLock::new(7);
+    /// let writing = lock.write();
+    /// assert!(lock.try_read_for(Duration::from_secs(1)).is_none());
+    /// drop(writing);
+    /// assert!(lock.try_read_for(Duration::from_secs(1)).is_some());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// As [`RwLock::read`].
@@ -113,6 +179,19 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// Waits at most `limit` for the right to change.
+    ///
+    /// ```
+    /// use std::{rc::Rc, time::Duration};
+    /// use leveret_runtime::{sleep, spawn, sync::RwLock, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let lock = Rc::new(RwLock::new(7));
+    /// let theirs = lock.clone();
+    /// let _ = spawn(move || { let _reading = theirs.read(); sleep(Duration::from_secs(2)); });
+    /// yield_now();
+    /// assert!(lock.try_write_for(Duration::from_secs(1)).is_none());
+    /// assert!(lock.try_write_for(Duration::from_secs(5)).is_some());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// As [`RwLock::read`].

@@ -63,12 +63,24 @@ impl Semaphore {
         Semaphore::named(permits, "a semaphore")
     }
 
-    pub(super) const fn named(permits: usize, noun: &'static str) -> Semaphore {
+    pub(crate) const fn named(permits: usize, noun: &'static str) -> Semaphore {
         assert!(permits <= PERMITS_MAX, "a semaphore has at most PERMITS_MAX permits");
         Semaphore { permits: Cell::new(permits), line: Line::new(), noun }
     }
 
     /// Takes a permit; waits for one if there is none.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::Semaphore;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let semaphore = Semaphore::new(1);
+    /// {
+    ///     let _permit = semaphore.acquire();
+    ///     assert_eq!(semaphore.available_permits(), 0);
+    /// } // given back
+    /// assert_eq!(semaphore.available_permits(), 1);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// If it has to wait: outside of a coroutine, and while the stack unwinds.
@@ -77,6 +89,21 @@ impl Semaphore {
     }
 
     /// Takes `count` permits at once; waits until it can have them all.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use leveret_runtime::{spawn, sync::Semaphore, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let semaphore = Rc::new(Semaphore::new(3));
+    /// let one = semaphore.acquire();
+    /// let theirs = semaphore.clone();
+    /// let all = spawn(move || theirs.acquire_many(3).count());
+    /// yield_now(); // it waits for the third
+    /// assert!(semaphore.try_acquire().is_none()); // two are free, but they are kept for it
+    /// drop(one);
+    /// assert_eq!(all.join().unwrap(), 3);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// As [`Semaphore::acquire`].
@@ -88,16 +115,49 @@ impl Semaphore {
     }
 
     /// Takes a permit if there is one and nobody waits for it.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::Semaphore;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let semaphore = Semaphore::new(1);
+    /// let permit = semaphore.try_acquire().unwrap();
+    /// assert!(semaphore.try_acquire().is_none());
+    /// drop(permit);
+    /// assert!(semaphore.try_acquire().is_some());
+    /// # }).unwrap();
+    /// ```
     pub fn try_acquire(&self) -> Option<SemaphorePermit<'_>> {
         self.try_acquire_many(1)
     }
 
     /// Takes `count` permits if they are there and nobody waits.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::Semaphore;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let semaphore = Semaphore::new(3);
+    /// let two = semaphore.try_acquire_many(2).unwrap();
+    /// assert!(semaphore.try_acquire_many(2).is_none()); // all or nothing
+    /// assert_eq!((two.count(), semaphore.available_permits()), (2, 1));
+    /// # }).unwrap();
+    /// ```
     pub fn try_acquire_many(&self, count: usize) -> Option<SemaphorePermit<'_>> {
         self.try_take(count).then(|| self.permit(count))
     }
 
     /// Takes a permit; waits for it at most `limit`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{sync::Semaphore, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (semaphore, start) = (Semaphore::new(0), time::now());
+    /// assert!(semaphore.acquire_timeout(Duration::from_secs(2)).is_none());
+    /// assert_eq!(time::now() - start, Duration::from_secs(2));
+    /// semaphore.add_permits(1);
+    /// assert!(semaphore.acquire_timeout(Duration::ZERO).is_some());
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// As [`Semaphore::acquire`].
@@ -113,6 +173,20 @@ impl Semaphore {
     }
 
     /// Adds permits: new ones, or those of a permit that was forgotten.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use leveret_runtime::{spawn, sync::Semaphore, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let semaphore = Rc::new(Semaphore::new(0));
+    /// let theirs = semaphore.clone();
+    /// let waiter = spawn(move || theirs.acquire().forget());
+    /// yield_now();
+    /// semaphore.add_permits(1);
+    /// assert_eq!(semaphore.available_permits(), 0); // it is the waiter's already
+    /// waiter.join().unwrap();
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// If there were more than [`PERMITS_MAX`].
@@ -181,6 +255,15 @@ impl SemaphorePermit<'_> {
     }
 
     /// Keeps the permits from being given back; [`Semaphore::add_permits`] does it later, from anywhere.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::Semaphore;
+    /// let semaphore = Semaphore::new(2);
+    /// semaphore.try_acquire().unwrap().forget(); // the semaphore is smaller by one from now on
+    /// assert_eq!(semaphore.available_permits(), 1);
+    /// semaphore.add_permits(1);
+    /// assert_eq!(semaphore.available_permits(), 2);
+    /// ```
     pub fn forget(mut self) {
         self.count = 0;
     }

@@ -45,6 +45,19 @@ impl WaitGroup {
 
     /// Leaves the group and waits until everybody else has.
     ///
+    /// ```
+    /// use leveret_runtime::{spawn, sync::WaitGroup};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let group = WaitGroup::new();
+    /// let member = group.clone();
+    /// let _ = spawn(move || {
+    ///     let _member = member; // moved in: it is dropped however this ends
+    ///     panic!("on the way");
+    /// });
+    /// group.wait(); // all the same
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Panics
     /// If it has to wait: outside of a coroutine, and while the stack unwinds.
     pub fn wait(self) {
@@ -53,6 +66,18 @@ impl WaitGroup {
     }
 
     /// Leaves the group and waits at most `limit` for everybody else. Answers whether all have left.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{sleep, spawn, sync::WaitGroup};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let group = WaitGroup::new();
+    /// let (slow, again) = (group.clone(), group.clone());
+    /// let _ = spawn(move || { sleep(Duration::from_secs(5)); drop(slow); });
+    /// assert!(!group.wait_timeout(Duration::from_secs(1))); // it has left all the same
+    /// assert!(again.wait_timeout(Duration::from_secs(5)));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// As [`WaitGroup::wait`].

@@ -42,6 +42,17 @@ pub(crate) const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The wall clock: for stamps that people or other machines read, never for measuring.
 ///
+/// ```
+/// use std::time::SystemTime;
+/// use leveret_runtime::time;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let before = time::system_now();
+/// leveret_runtime::sleep(std::time::Duration::from_secs(1));
+/// assert!(time::system_now() > before); // a simulation's has a date of its own
+/// assert!(before > SystemTime::UNIX_EPOCH);
+/// # }).unwrap();
+/// ```
+///
 /// # Panics
 /// Outside of a runtime.
 pub fn system_now() -> SystemTime {

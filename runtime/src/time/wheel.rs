@@ -71,9 +71,7 @@ impl<T> Wheel<T> {
     pub(crate) fn insert(&mut self, nanos: u64, value: T) -> TimerKey {
         let tick = nanos.div_ceil(TICK_NANOS).clamp(self.now + 1, LAST_TICK);
         self.sequence += 1;
-        let entry =
-            Entry { previous: NONE, next: NONE, bucket: 0, tick, nanos, sequence: self.sequence, value: Some(value) };
-        let key = self.allocate(entry);
+        let key = self.allocate(tick, nanos, value);
         self.link(key);
         self.count += 1;
         TimerKey(key)
@@ -189,14 +187,25 @@ impl<T> Wheel<T> {
         }
     }
 
-    fn allocate(&mut self, entry: Entry<T>) -> u32 {
-        if self.free == NONE {
-            self.entries.push(entry);
+    /// An entry that is in no list. A used one is written in place: built elsewhere and moved it would cost as much again.
+    fn allocate(&mut self, tick: u64, nanos: u64, value: T) -> u32 {
+        let (key, sequence) = (self.free, self.sequence);
+        let Some(entry) = self.entries.get_mut(key as usize) else {
+            self.entries.push(Entry {
+                previous: NONE,
+                next: NONE,
+                bucket: 0,
+                tick,
+                nanos,
+                sequence,
+                value: Some(value),
+            });
             return (self.entries.len() - 1) as u32;
-        }
-        let key = self.free;
-        self.free = self.entries[key as usize].next;
-        self.entries[key as usize] = entry;
+        };
+        self.free = entry.next;
+        (entry.tick, entry.nanos, entry.sequence) = (tick, nanos, sequence);
+        debug_assert!(entry.value.is_none(), "a free entry has no value");
+        entry.value = Some(value);
         key
     }
 

@@ -13,6 +13,17 @@ use super::hosts::HostId;
 use super::random::Stream;
 
 /// What happens at a point.
+///
+/// ```
+/// use std::time::Duration;
+/// use leveret_runtime::{fs, sim::{self, Effect, Fault}, time};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let start = time::now();
+/// sim::inject(Fault::at("fs.sync").then(Effect::Delay(Duration::from_secs(3)))); // a disk that hangs
+/// fs::File::create("/log").unwrap().sync_all().unwrap();
+/// assert!(time::now() - start >= Duration::from_secs(3));
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Effect {
@@ -88,18 +99,43 @@ impl Fault {
     }
 
     /// At the call of this number among those that match, counted from 1.
+    ///
+    /// ```
+    /// use leveret_runtime::sim::{self, Fault};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// sim::inject(Fault::at("step").nth(2));
+    /// assert_eq!([1, 2, 3].map(|_| sim::fault_point("step").is_err()), [false, true, false]);
+    /// # }).unwrap();
+    /// ```
     pub fn nth(mut self, number: u64) -> Fault {
         self.when = When::Nth(number);
         self
     }
 
     /// At the call of this number among those that match, counted from 1, and at all after it.
+    ///
+    /// ```
+    /// use leveret_runtime::sim::{self, Fault};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// sim::inject(Fault::at("step").from_nth(2));
+    /// assert_eq!([1, 2, 3].map(|_| sim::fault_point("step").is_err()), [false, true, true]);
+    /// # }).unwrap();
+    /// ```
     pub fn from_nth(mut self, number: u64) -> Fault {
         self.when = When::From(number);
         self
     }
 
     /// With this probability, from 0 to 1, each time.
+    ///
+    /// ```
+    /// use leveret_runtime::sim::{self, Fault};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// sim::inject(Fault::at("often").chance(0.5));
+    /// let failed = (0..100).filter(|_| sim::fault_point("often").is_err()).count();
+    /// assert!((20..80).contains(&failed)); // the same ones, by the seed, every time
+    /// # }).unwrap();
+    /// ```
     pub fn chance(mut self, probability: f64) -> Fault {
         self.when = When::Chance(probability);
         self

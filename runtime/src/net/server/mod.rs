@@ -28,11 +28,31 @@ use super::addrs::ToAddrs;
 use super::tcp::{DetachedStream, TcpListener, TcpStream};
 use crate::coroutine::Builder as CoroutineBuilder;
 use crate::coroutine::join::{JoinError, JoinHandle};
-use crate::coroutine::park::Unwinding;
+use crate::coroutine::park::{Unwinding, WaitError};
 use crate::remote;
 use crate::time;
 
 /// Sets up a [`StreamServer`].
+///
+/// ```
+/// use std::io::{Read, Write};
+/// use std::time::Duration;
+/// use leveret_runtime::{net::{StreamServer, TcpStream}, spawn};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let server = StreamServer::builder().max_connections(1).bind("127.0.0.1:0").unwrap();
+/// let handle = server.handle();
+/// let serving = spawn(move || server.serve_local(|stream, _| _ = std::io::copy(&mut &stream, &mut &stream)));
+/// let mut first = TcpStream::connect(handle.local_addr()).unwrap();
+/// let mut second = TcpStream::connect(handle.local_addr()).unwrap(); // waits in the queue
+/// (first.write_all(b"1").unwrap(), second.write_all(b"2").unwrap());
+/// first.read_exact(&mut [0]).unwrap();
+/// assert_eq!(handle.stats().active, 1);
+/// drop(first);
+/// second.read_exact(&mut [0]).unwrap(); // its turn
+/// handle.stop(Duration::from_secs(1));
+/// serving.join().unwrap().unwrap();
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `bind`"]
 pub struct StreamServerBuilder {
@@ -58,6 +78,28 @@ impl StreamServerBuilder {
 
     /// Whether [`ServerHandle::stop`] ends the input of every connection, so that a handler that reads to the end finishes
     /// (the default); if not, handlers look at [`ServerHandle::is_stopping`] or wait for [`ServerHandle::wait_stopping`].
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::time::Duration;
+    /// use leveret_runtime::{net::{StreamServer, TcpStream}, spawn};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let server = StreamServer::builder().end_input_on_stop(false).bind("127.0.0.1:0").unwrap();
+    /// let (handle, inside) = (server.handle(), server.handle());
+    /// let serving = spawn(move || server.serve_local(move |mut stream, _| {
+    ///     stream.write_all(b"hello ").unwrap();
+    ///     inside.wait_stopping(); // it decides itself what to do then
+    ///     stream.write_all(b"goodbye").unwrap();
+    /// }));
+    /// let mut client = TcpStream::connect(handle.local_addr()).unwrap();
+    /// client.read_exact(&mut [0; 6]).unwrap();
+    /// assert_eq!(handle.stop(Duration::from_secs(5)), 0); // nobody had to be killed
+    /// let mut last = String::new();
+    /// client.read_to_string(&mut last).unwrap();
+    /// assert_eq!(last, "goodbye");
+    /// serving.join().unwrap().unwrap();
+    /// # }).unwrap();
+    /// ```
     pub fn end_input_on_stop(mut self, end_input: bool) -> StreamServerBuilder {
         self.end_input = end_input;
         self
@@ -72,6 +114,15 @@ impl StreamServerBuilder {
     }
 
     /// Takes over a listener of this shard.
+    ///
+    /// ```
+    /// use leveret_runtime::net::{StreamServer, TcpListener};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let listener = TcpListener::bind("127.0.0.1:0").unwrap(); // set up as one likes, or inherited by `from_std`
+    /// let addr = listener.local_addr().unwrap();
+    /// assert_eq!(StreamServer::builder().listen(listener).unwrap().local_addr(), addr);
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As [`StreamServerBuilder::bind`].
@@ -155,6 +206,32 @@ impl StreamServer {
     ///
     /// If the caller is killed or timed out, the connections are killed.
     ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::time::Duration;
+    /// use leveret_runtime::{Runtime, net::{StreamServer, TcpStream}, shard_id, spawn};
+    /// let runtime = Runtime::builder().shards(2).simulated(1).build().unwrap();
+    /// runtime.run(|| {
+    ///     let server = StreamServer::builder().shards(2).bind("127.0.0.1:0").unwrap();
+    ///     let handle = server.handle();
+    ///     let serve = || server.serve(|mut stream, _| {
+    ///         stream.write_all(&[shard_id().index() as u8]).unwrap();
+    ///         stream.read_to_end(&mut Vec::new()).unwrap(); // until its client goes
+    ///     });
+    ///     let serving = spawn(serve);
+    ///     let clients = [(); 2].map(|()| TcpStream::connect(handle.local_addr()).unwrap());
+    ///     let mut served_by = [9; 2];
+    ///     for (id, mut client) in served_by.iter_mut().zip(&clients) {
+    ///         client.read_exact(std::slice::from_mut(id)).unwrap();
+    ///     }
+    ///     served_by.sort();
+    ///     assert_eq!(served_by, [0, 1]);
+    ///     drop(clients);
+    ///     handle.stop(Duration::from_secs(1)); // `serve` returns
+    ///     serving.join().unwrap().unwrap();
+    /// }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// The listener failed for a reason that waiting cannot mend; the connections are killed then. Running out of
     /// descriptors or memory, and peers that go away early, are no such reasons.
@@ -176,6 +253,23 @@ impl StreamServer {
 
     /// As [`StreamServer::serve`], for a handler that stays on this shard, and may keep `Rc`s.
     ///
+    /// ```
+    /// use std::{cell::Cell, io::Read, rc::Rc, time::Duration};
+    /// use leveret_runtime::{net::{StreamServer, TcpStream}, spawn};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (server, served) = (StreamServer::bind("127.0.0.1:0").unwrap(), Rc::new(Cell::new(0)));
+    /// let (handle, count) = (server.handle(), served.clone());
+    /// let serving = spawn(move || server.serve_local(move |_stream, _peer| count.set(count.get() + 1)));
+    /// for _ in 0..3 {
+    ///     let mut client = TcpStream::connect(handle.local_addr()).unwrap();
+    ///     client.read_to_end(&mut Vec::new()).unwrap(); // the handler has ended and dropped its stream
+    /// }
+    /// assert_eq!(served.get(), 3);
+    /// handle.stop(Duration::ZERO);
+    /// serving.join().unwrap().unwrap();
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// As [`StreamServer::serve`]; `InvalidInput` for a server that was built for several shards.
     pub fn serve_local(self, handler: impl Fn(TcpStream, SocketAddr) + 'static) -> io::Result<()> {
@@ -192,6 +286,7 @@ impl StreamServer {
 
     fn run(self, start: impl Fn(Place, DetachedStream, SocketAddr) + 'static) -> io::Result<()> {
         let StreamServer { listener, core } = self;
+        core.note_served();
         let body = {
             let core = core.share();
             move || {
@@ -253,6 +348,19 @@ impl Drop for KillOnDrop {
 }
 
 /// Figures of a server at one moment.
+///
+/// ```
+/// use std::io::Read;
+/// use leveret_runtime::{net::{StreamServer, TcpStream}, spawn};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let server = StreamServer::bind("127.0.0.1:0").unwrap();
+/// let handle = server.handle();
+/// let _serving = spawn(move || server.serve_local(|_stream, _peer| ()));
+/// TcpStream::connect(handle.local_addr()).unwrap().read_to_end(&mut Vec::new()).unwrap();
+/// let stats = handle.stats();
+/// assert_eq!((stats.accepted, stats.refused, stats.paused), (1, 0, 0));
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerStats {
@@ -282,16 +390,43 @@ impl ServerHandle {
     /// at most `limit` for the handlers to end and kills those that have not; says how many those were. Calling it again
     /// meanwhile can shorten the time but not prolong it.
     ///
+    /// A server that is not served yet has nobody to wait for but may be served in that time: [`StreamServer::serve`] then
+    /// returns at once, as it does afterwards.
+    ///
     /// If the caller is killed or timed out, the server goes on stopping. A handler that calls this waits for its own end,
     /// until the time is over: let it spawn a coroutine that does.
+    ///
+    /// ```
+    /// use std::{io::Read, time::Duration};
+    /// use leveret_runtime::{net::{StreamServer, TcpStream}, sleep, spawn, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let server = StreamServer::bind("127.0.0.1:0").unwrap();
+    /// let handle = server.handle();
+    /// let serving = spawn(move || server.serve_local(|_stream, _peer| sleep(Duration::from_secs(3600))));
+    /// let mut client = TcpStream::connect(handle.local_addr()).unwrap();
+    /// sleep(Duration::from_secs(1)); // it is being served, and will be for an hour
+    /// let start = time::now();
+    /// assert_eq!(handle.stop(Duration::from_secs(10)), 1); // one had to be killed
+    /// assert_eq!(time::now() - start, Duration::from_secs(10));
+    /// assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    /// assert!(TcpStream::connect(handle.local_addr()).is_err()); // and nobody listens any more
+    /// serving.join().unwrap().unwrap();
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// Outside of a coroutine, and in a destructor while the stack unwinds.
     pub fn stop(&self, limit: Duration) -> usize {
         self.core.begin_stop(limit);
-        let ended = self.core.wait(For::Phase, "the server to end", None, |phase| *phase == Phase::Ended);
-        ended.unwrap_or_else(|_| panic!("ServerHandle::stop: {Unwinding}")); // no deadline was given
-        self.core.killed()
+        // Who serves keeps to the limit. If nobody does, this has to: for the rest of the time somebody may begin.
+        let mut deadline = Some(deadline(limit)).filter(|_| !self.core.is_served());
+        loop {
+            match self.core.wait(For::Phase, "the server to end", deadline, |phase| *phase == Phase::Ended) {
+                Err(WaitError::TimedOut) if self.core.is_served() => deadline = None,
+                Ok(()) | Err(WaitError::TimedOut) => return self.core.killed(),
+                Err(WaitError::Unwinding) => panic!("ServerHandle::stop: {Unwinding}"),
+            }
+        }
     }
 
     /// Whether [`ServerHandle::stop`] was called.
@@ -300,6 +435,23 @@ impl ServerHandle {
     }
 
     /// Parks until [`ServerHandle::stop`] is called.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{net::{StreamServer, TcpStream}, sleep, spawn};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let server = StreamServer::builder().end_input_on_stop(false).bind("127.0.0.1:0").unwrap();
+    /// let (handle, inside) = (server.handle(), server.handle());
+    /// let serving = spawn(move || server.serve_local(move |_stream, _peer| while !inside.is_stopping() {
+    ///     sleep(Duration::from_secs(1)); // a handler with work of its own looks now and then
+    /// }));
+    /// let _client = TcpStream::connect(handle.local_addr()).unwrap();
+    /// sleep(Duration::from_secs(5));
+    /// assert_eq!(handle.stop(Duration::from_secs(2)), 0);
+    /// handle.wait_stopping(); // at once
+    /// serving.join().unwrap().unwrap();
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// Outside of a coroutine, and in a destructor while the stack unwinds.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,8 @@ pub(super) struct Core {
     refused: AtomicU64,
     paused: AtomicU64,
     killed: AtomicUsize,
+    /// Whether somebody has begun to serve, and so will end it.
+    served: AtomicBool,
     control: Mutex<Control>,
 }
 
@@ -119,6 +121,7 @@ impl Core {
             refused: AtomicU64::new(0),
             paused: AtomicU64::new(0),
             killed: AtomicUsize::new(0),
+            served: AtomicBool::new(false),
             control: Mutex::new(Control { phase: Phase::Open, phase_waiters: Vec::new(), end_waiters: Vec::new() }),
         }))
     }
@@ -133,6 +136,14 @@ impl Core {
 
     pub(super) fn phase(&self) -> Phase {
         lock(&self.control).phase
+    }
+
+    pub(super) fn note_served(&self) {
+        self.served.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_served(&self) -> bool {
+        self.served.load(Ordering::Acquire)
     }
 
     pub(super) fn killed(&self) -> usize {

@@ -14,6 +14,23 @@ const SEND_LATE: &str = "no room in the channel within the time allowed";
 const RECV_LATE: &str = "no value in the channel within the time allowed";
 
 /// The value was not sent.
+///
+/// ```
+/// use leveret_runtime::{spawn, sync::channel::{self, SendError}};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// struct Farewell(channel::Sender<&'static str>);
+/// impl Drop for Farewell {
+///     fn drop(&mut self) {
+///         self.0.send("has room").unwrap();
+///         assert_eq!(self.0.send("has none"), Err(SendError::Unwinding("has none"))); // instead of waiting
+///     }
+/// }
+/// let (sender, receiver) = channel::bounded(1);
+/// let panics = spawn(move || { let _farewell = Farewell(sender); panic!("ends") });
+/// assert!(panics.join().is_err());
+/// assert_eq!(receiver.try_recv(), Ok("has room"));
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SendError<T> {
     /// Every receiver is gone.
@@ -23,6 +40,16 @@ pub enum SendError<T> {
 }
 
 /// The value was not sent now.
+///
+/// ```
+/// use leveret_runtime::sync::channel::{self, TrySendError};
+/// let (sender, _receiver) = channel::bounded(1);
+/// sender.try_send(1).unwrap();
+/// match sender.try_send(2) {
+///     Err(TrySendError::Full(value)) => assert_eq!(value, 2), // later, perhaps
+///     Err(TrySendError::Disconnected(_)) | Ok(()) => unreachable!(),
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TrySendError<T> {
     /// There is no room.
@@ -32,6 +59,16 @@ pub enum TrySendError<T> {
 }
 
 /// The value was not sent in time.
+///
+/// ```
+/// use std::time::Duration;
+/// use leveret_runtime::sync::channel;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (sender, _receiver) = channel::bounded(0);
+/// let late = sender.send_timeout("order", Duration::from_millis(1)).unwrap_err();
+/// assert_eq!(late.into_inner(), "order"); // nothing is lost
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SendTimeoutError<T> {
     /// There was no room in time.
@@ -43,6 +80,16 @@ pub enum SendTimeoutError<T> {
 }
 
 /// No value was received.
+///
+/// ```
+/// use leveret_runtime::sync::channel;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (sender, receiver) = channel::unbounded::<u32>();
+/// drop(sender);
+/// let error: Box<dyn std::error::Error> = receiver.recv().unwrap_err().into();
+/// assert!(error.to_string().contains("without senders"));
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvError {
     /// The channel is empty and every sender is gone.
@@ -52,6 +99,12 @@ pub enum RecvError {
 }
 
 /// No value is there.
+///
+/// ```
+/// use leveret_runtime::sync::channel::{self, TryRecvError};
+/// let (_sender, receiver) = channel::unbounded::<u32>();
+/// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
     /// The channel is empty.
@@ -61,6 +114,15 @@ pub enum TryRecvError {
 }
 
 /// No value was received in time.
+///
+/// ```
+/// use std::time::Duration;
+/// use leveret_runtime::sync::channel::{self, RecvTimeoutError};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (_sender, receiver) = channel::unbounded::<u32>();
+/// assert_eq!(receiver.recv_timeout(Duration::from_secs(1)), Err(RecvTimeoutError::Timeout));
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvTimeoutError {
     /// None came in time.
@@ -73,6 +135,11 @@ pub enum RecvTimeoutError {
 
 impl<T> SendError<T> {
     /// The value.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::channel::SendError;
+    /// assert_eq!(SendError::Disconnected("job").into_inner(), "job");
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             SendError::Disconnected(value) | SendError::Unwinding(value) => value,
@@ -82,6 +149,11 @@ impl<T> SendError<T> {
 
 impl<T> TrySendError<T> {
     /// The value.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::channel::TrySendError;
+    /// assert_eq!(TrySendError::Full("job").into_inner(), "job");
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             TrySendError::Full(value) | TrySendError::Disconnected(value) => value,
@@ -91,6 +163,11 @@ impl<T> TrySendError<T> {
 
 impl<T> SendTimeoutError<T> {
     /// The value.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::channel::SendTimeoutError;
+    /// assert_eq!(SendTimeoutError::Timeout("job").into_inner(), "job");
+    /// ```
     pub fn into_inner(self) -> T {
         match self {
             SendTimeoutError::Timeout(value)

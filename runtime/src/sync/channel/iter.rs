@@ -15,6 +15,16 @@ pub struct TryIter<'a, T> {
 }
 
 /// Made by `into_iter` of a [`Receiver`].
+///
+/// ```
+/// use leveret_runtime::sync::channel;
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (sender, receiver) = channel::unbounded();
+/// sender.send(1).unwrap();
+/// drop(sender);
+/// assert_eq!(receiver.into_iter().collect::<Vec<_>>(), [1]);
+/// # }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct IntoIter<T> {
     receiver: Receiver<T>,
@@ -23,6 +33,7 @@ pub struct IntoIter<T> {
 impl<T> Iterator for Iter<'_, T> {
     type Item = T;
 
+    #[inline] // see `current::Here`
     fn next(&mut self) -> Option<T> {
         self.receiver.recv().ok()
     }
@@ -31,6 +42,7 @@ impl<T> Iterator for Iter<'_, T> {
 impl<T> Iterator for TryIter<'_, T> {
     type Item = T;
 
+    #[inline] // see `current::Here`
     fn next(&mut self) -> Option<T> {
         self.receiver.try_recv().ok()
     }
@@ -39,6 +51,7 @@ impl<T> Iterator for TryIter<'_, T> {
 impl<T> Iterator for IntoIter<T> {
     type Item = T;
 
+    #[inline] // see `current::Here`
     fn next(&mut self) -> Option<T> {
         self.receiver.recv().ok()
     }

@@ -58,11 +58,35 @@ fn ends<T>(core: Core<T>) -> (Sender<T>, Receiver<T>) {
 }
 
 /// The end of a channel that values are put into.
+///
+/// ```
+/// use leveret_runtime::{join_all, spawn, sync::channel};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (sender, receiver) = channel::unbounded();
+/// let send = |n| { let sender = sender.clone(); spawn(move || sender.send(n).unwrap()) };
+/// let workers: Vec<_> = (0..3).map(send).collect();
+/// drop(sender); // else the loop below would wait for this one too
+/// assert_eq!(receiver.iter().count(), 3);
+/// join_all(workers);
+/// # }).unwrap();
+/// ```
 pub struct Sender<T> {
     core: Rc<Core<T>>,
 }
 
 /// The end of a channel that values are taken out of.
+///
+/// ```
+/// use leveret_runtime::{spawn, sync::channel};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (jobs, queue) = channel::unbounded();
+/// let workers: Vec<_> = (0..2).map(|_| { let queue = queue.clone(); spawn(move || queue.iter().count()) }).collect();
+/// (0..10).for_each(|job| jobs.send(job).unwrap());
+/// drop(jobs); // the workers' loops end
+/// let done: usize = workers.into_iter().map(|worker| worker.join().unwrap()).sum();
+/// assert_eq!(done, 10); // each job went to one of them
+/// # }).unwrap();
+/// ```
 pub struct Receiver<T> {
     core: Rc<Core<T>>,
 }
@@ -70,6 +94,21 @@ pub struct Receiver<T> {
 impl<T> Sender<T> {
     /// Sends `value`, and waits for room if there is none. If the coroutine is killed or timed out while it waits, the value
     /// is dropped, unless it was accepted before the coroutine got to run again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{sleep, spawn, sync::channel, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = channel::bounded(1);
+    /// let slow = spawn(move || { sleep(Duration::from_secs(2)); receiver.recv() }); // and drops its end
+    /// let start = time::now();
+    /// sender.send("first").unwrap(); // there is room
+    /// sender.send("second").unwrap(); // not before the first was taken
+    /// assert_eq!(time::now() - start, Duration::from_secs(2));
+    /// assert_eq!(slow.join().unwrap(), Ok("first"));
+    /// assert_eq!(sender.send("third").unwrap_err().into_inner(), "third"); // nobody is left to receive
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The value: every receiver is gone, or the stack unwinds and there is no room.
@@ -86,6 +125,18 @@ impl<T> Sender<T> {
     }
 
     /// Sends `value`, and waits at most `limit` for room.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::sync::channel::{self, SendTimeoutError};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = channel::bounded(1);
+    /// sender.send(1).unwrap();
+    /// assert_eq!(sender.send_timeout(2, Duration::from_secs(1)), Err(SendTimeoutError::Timeout(2)));
+    /// drop(receiver);
+    /// assert_eq!(sender.send_timeout(3, Duration::from_secs(1)), Err(SendTimeoutError::Disconnected(3)));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The value: there was no room in time, every receiver is gone, or the stack unwinds and there is no room.
@@ -106,6 +157,19 @@ impl<T> Sender<T> {
     }
 
     /// Sends `value` if there is room now.
+    ///
+    /// ```
+    /// use leveret_runtime::{spawn, sync::channel::{self, TrySendError}, yield_now};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = channel::bounded(0);
+    /// assert_eq!(sender.try_send(1), Err(TrySendError::Full(1))); // nobody waits to receive
+    /// let waiting = spawn(move || receiver.recv());
+    /// yield_now();
+    /// assert_eq!(sender.try_send(2), Ok(()));
+    /// assert_eq!(waiting.join().unwrap(), Ok(2));
+    /// assert_eq!(sender.try_send(3), Err(TrySendError::Disconnected(3)));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The value: there is no room, or every receiver is gone.
@@ -135,6 +199,14 @@ impl<T> Sender<T> {
     }
 
     /// Whether every receiver is gone.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::channel;
+    /// let (sender, receiver) = channel::bounded::<u32>(1);
+    /// assert!(!sender.is_disconnected());
+    /// drop(receiver);
+    /// assert!(sender.is_disconnected());
+    /// ```
     pub fn is_disconnected(&self) -> bool {
         !self.core.has_receivers()
     }
@@ -142,6 +214,17 @@ impl<T> Sender<T> {
 
 impl<T> Receiver<T> {
     /// Takes the oldest value, and waits for one if there is none.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::channel::{self, RecvError};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = channel::unbounded();
+    /// sender.send(1).unwrap();
+    /// drop(sender);
+    /// assert_eq!(receiver.recv(), Ok(1)); // what was sent before is still there
+    /// assert_eq!(receiver.recv(), Err(RecvError::Disconnected));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The channel is empty and every sender is gone, or the stack unwinds and there is no value.
@@ -158,6 +241,19 @@ impl<T> Receiver<T> {
     }
 
     /// Takes the oldest value, and waits at most `limit` for one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::sync::channel::{self, RecvTimeoutError};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = channel::bounded(1);
+    /// assert_eq!(receiver.recv_timeout(Duration::from_secs(1)), Err(RecvTimeoutError::Timeout));
+    /// sender.send(1).unwrap();
+    /// assert_eq!(receiver.recv_timeout(Duration::ZERO), Ok(1)); // a value that is there needs no time
+    /// drop(sender);
+    /// assert_eq!(receiver.recv_timeout(Duration::from_secs(1)), Err(RecvTimeoutError::Disconnected));
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// None came in time, the channel is empty and every sender is gone, or the stack unwinds and there is no value.
@@ -179,6 +275,16 @@ impl<T> Receiver<T> {
 
     /// Takes the oldest value if there is one.
     ///
+    /// ```
+    /// use leveret_runtime::sync::channel::{self, TryRecvError};
+    /// let (sender, receiver) = channel::bounded(1);
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    /// sender.try_send(1).unwrap();
+    /// drop(sender);
+    /// assert_eq!(receiver.try_recv(), Ok(1));
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
+    /// ```
+    ///
     /// # Errors
     /// There is none, or there is none and every sender is gone.
     #[inline]
@@ -191,11 +297,34 @@ impl<T> Receiver<T> {
     }
 
     /// The values as they come; waits between them, and ends when the channel is empty and every sender is gone.
+    ///
+    /// ```
+    /// use leveret_runtime::{spawn, sync::channel};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = channel::bounded(1);
+    /// let _ = spawn(move || for word in ["declare", "bind", "publish"] { sender.send(word).unwrap() });
+    /// let mut said = Vec::new();
+    /// for word in &receiver { // the same as `receiver.iter()`
+    ///     said.push(word);
+    /// }
+    /// assert_eq!(said, ["declare", "bind", "publish"]);
+    /// # }).unwrap();
+    /// ```
     pub fn iter(&self) -> Iter<'_, T> {
         Iter { receiver: self }
     }
 
     /// The values that are there; never waits.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::channel;
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = channel::unbounded();
+    /// (1..=3).for_each(|n| sender.send(n).unwrap());
+    /// assert_eq!(receiver.try_iter().sum::<i32>(), 6); // ends although the sender is still there
+    /// assert_eq!(receiver.try_iter().count(), 0);
+    /// # }).unwrap();
+    /// ```
     pub fn try_iter(&self) -> TryIter<'_, T> {
         TryIter { receiver: self }
     }

@@ -12,10 +12,12 @@
 /// | `pop(queue) -> pattern =>` | a value is in the queue | the value |
 /// | `join(handle) -> pattern =>` | the coroutine has ended | `Result<T, JoinError>` |
 /// | `event(event) =>` | the event is set | |
+/// | `result(result) -> pattern =>` | the result has come | `&T` |
 /// | `readable(socket) =>` | a read (or an accept) would not wait | |
 /// | `writable(socket) =>` | a write would not wait | |
 /// | `peer_closed(socket) =>` | the peer is gone, whether or not bytes wait to be read | |
 /// | `after(duration) =>` | the time has passed | |
+/// | `at(instant) =>` | the moment has come | |
 /// | `default =>` | nothing else can go on: then the macro does not wait at all | |
 ///
 /// `receiver`, `sender`, `handle` and the like are places (a variable, a field), looked at before the wait and used after it;
@@ -41,6 +43,28 @@
 ///     default => true,
 /// };
 /// assert!(nothing);
+/// # }).unwrap();
+/// ```
+///
+/// What a branch that was not chosen waits for is not touched: nothing is received, sent or joined but what the chosen arm
+/// says. So a loop over a `select!` loses nothing, and a limit for the whole loop is an `at`:
+///
+/// ```
+/// use std::time::Duration;
+/// use leveret_runtime::{select, spawn, sleep, sync::{OnceResult, channel}, time};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (ticks, ticking) = channel::bounded(0);
+/// let _ = spawn(move || while ticks.send(()).is_ok() { sleep(Duration::from_secs(1)) });
+/// let (answer, end) = (OnceResult::<u32>::new(), time::now() + Duration::from_millis(4500));
+/// let mut heard = 0;
+/// loop {
+///     select! {
+///         recv(ticking) -> _tick => heard += 1,
+///         result(answer) -> _number => unreachable!("nobody gives it"),
+///         at(end) => break,
+///     }
+/// }
+/// assert_eq!(heard, 5);
 /// # }).unwrap();
 /// ```
 ///
@@ -93,10 +117,12 @@ macro_rules! __select {
     (@add $select:ident pop ($queue:expr)) => { $select.pop(&$queue) };
     (@add $select:ident join ($handle:expr)) => { $select.join(&$handle) };
     (@add $select:ident event ($event:expr)) => { $select.event(&$event) };
+    (@add $select:ident result ($result:expr)) => { $select.result(&$result) };
     (@add $select:ident readable ($socket:expr)) => { $select.readable(&$socket) };
     (@add $select:ident writable ($socket:expr)) => { $select.writable(&$socket) };
     (@add $select:ident peer_closed ($socket:expr)) => { $select.peer_closed(&$socket) };
     (@add $select:ident after ($limit:expr)) => { $select.timeout($limit) };
+    (@add $select:ident at ($deadline:expr)) => { $select.deadline($deadline) };
 
     (@wait $select:ident []) => { ::core::option::Option::Some($select.wait()) };
     (@wait $select:ident [$default:expr]) => { $select.try_wait() };
@@ -137,6 +163,11 @@ macro_rules! __select {
     (@do $select:ident join ($handle:expr) ($pattern:pat) $body:expr) => {{
         ::core::mem::drop($select);
         let $pattern = $handle.join();
+        $body
+    }};
+    (@do $select:ident result ($result:expr) ($pattern:pat) $body:expr) => {{
+        ::core::mem::drop($select);
+        let $pattern = $result.wait();
         $body
     }};
     (@do $select:ident $kind:ident $args:tt () $body:expr) => {{

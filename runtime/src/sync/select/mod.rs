@@ -69,58 +69,196 @@ impl<'a> Select<'a> {
     }
 
     /// Waits for a value, or for the last sender to go: then `recv` does not wait. Answers the branch's number.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::{Select, channel};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = channel::unbounded::<u32>();
+    /// drop(sender);
+    /// let mut select = Select::new();
+    /// let branch = select.recv(&receiver);
+    /// assert_eq!(select.wait(), branch); // the end is news as well
+    /// assert!(receiver.try_recv().is_err());
+    /// # }).unwrap();
+    /// ```
     pub fn recv<T>(&mut self, receiver: &'a Receiver<T>) -> usize {
         self.add(Branch::Watch(receiver))
     }
 
     /// Waits for room, or for the last receiver to go: then `send` does not wait.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::{Select, channel};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (full, _keep) = channel::bounded(1);
+    /// full.send(1).unwrap();
+    /// let (free, receiver) = channel::bounded(1);
+    /// let mut select = Select::new();
+    /// let (_, second) = (select.send(&full), select.send(&free));
+    /// assert_eq!(select.wait(), second);
+    /// free.try_send(2).unwrap(); // the caller sends; the select has only found room
+    /// assert_eq!(receiver.recv(), Ok(2));
+    /// # }).unwrap();
+    /// ```
     pub fn send<T>(&mut self, sender: &'a Sender<T>) -> usize {
         self.add(Branch::Watch(sender))
     }
 
     /// Waits for a coroutine's end.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{sleep, spawn, sync::Select};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let tortoise = spawn(|| sleep(Duration::from_secs(9)));
+    /// let hare = spawn(|| sleep(Duration::from_secs(1)));
+    /// let mut select = Select::new();
+    /// let (_, second) = (select.join(&tortoise), select.join(&hare));
+    /// assert_eq!(select.wait(), second);
+    /// assert!(hare.is_finished() && !tortoise.is_finished());
+    /// # }).unwrap();
+    /// ```
     pub fn join<T>(&mut self, handle: &'a JoinHandle<T>) -> usize {
         self.add(Branch::Watch(handle))
     }
 
     /// Waits for an event to be set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::sync::{Event, Select};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (stop, mut select) = (Event::new(), Select::new());
+    /// let stopped = select.event(&stop);
+    /// assert_eq!(select.wait_timeout(Duration::from_secs(1)), None);
+    /// stop.set();
+    /// assert_eq!(select.wait(), stopped);
+    /// # }).unwrap();
+    /// ```
     pub fn event(&mut self, event: &'a Event) -> usize {
         self.add(Branch::Watch(event))
     }
 
     /// Waits for a result to come.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::{OnceResult, Select};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (answer, other) = (OnceResult::new(), OnceResult::<u32>::new());
+    /// answer.set("yes").unwrap();
+    /// let mut select = Select::new();
+    /// let (first, _) = (select.result(&answer), select.result(&other));
+    /// assert_eq!(select.wait(), first);
+    /// assert_eq!(answer.get(), Some(&"yes"));
+    /// # }).unwrap();
+    /// ```
     pub fn result<T>(&mut self, result: &'a OnceResult<T>) -> usize {
         self.add(Branch::Watch(result))
     }
 
     /// Waits for a value in a [queue](super::queue): then `pop` does not wait.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::{PriorityQueue, Select};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (urgent, later) = (PriorityQueue::<u32>::unbounded(), PriorityQueue::unbounded());
+    /// later.push(7);
+    /// let mut select = Select::new();
+    /// let (_, second) = (select.pop(&urgent), select.pop(&later));
+    /// assert_eq!(select.wait(), second);
+    /// assert_eq!(later.try_pop(), Some(7));
+    /// # }).unwrap();
+    /// ```
     pub fn pop(&mut self, queue: &'a impl Queue) -> usize {
         self.add(Branch::Watch(queue.watch()))
     }
 
     /// Waits for a socket to have bytes, a connection, its end or an error. The branch is also ready when another
     /// coroutine waits to read from it: the read tells.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use std::time::Duration;
+    /// use leveret_runtime::{net::UnixStream, sync::Select};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (ours, theirs) = UnixStream::pair().unwrap();
+    /// let mut select = Select::new();
+    /// let readable = select.readable(&ours);
+    /// assert_eq!(select.wait_timeout(Duration::from_secs(1)), None);
+    /// drop(theirs);
+    /// assert_eq!(select.wait(), readable); // the end can be read
+    /// assert_eq!((&ours).read(&mut [0]).unwrap(), 0);
+    /// # }).unwrap();
+    /// ```
     pub fn readable(&mut self, descriptor: &'a impl Descriptor) -> usize {
         self.add(Branch::Descriptor(WatchedDescriptor::new(descriptor, Awaited::Transfer(Direction::Read))))
     }
 
     /// Waits for a socket to take bytes; as [`Select::readable`] otherwise.
+    ///
+    /// ```
+    /// use leveret_runtime::{net::UnixStream, sync::Select};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (ours, _theirs) = UnixStream::pair().unwrap();
+    /// let mut select = Select::new();
+    /// let (readable, writable) = (select.readable(&ours), select.writable(&ours));
+    /// assert_eq!(select.wait(), writable); // there is room, and nothing to read
+    /// assert_ne!(readable, writable);
+    /// # }).unwrap();
+    /// ```
     pub fn writable(&mut self, descriptor: &'a impl Descriptor) -> usize {
         self.add(Branch::Descriptor(WatchedDescriptor::new(descriptor, Awaited::Transfer(Direction::Write))))
     }
 
     /// Waits for the peer of a connection to be gone, whether or not bytes wait to be read: see
     /// [`TcpStream::wait_peer_closed`](crate::net::TcpStream::wait_peer_closed).
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use leveret_runtime::{net::UnixStream, sync::Select};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (ours, theirs) = UnixStream::pair().unwrap();
+    /// (&theirs).write_all(b"last words").unwrap();
+    /// drop(theirs);
+    /// let mut select = Select::new();
+    /// let gone = select.peer_closed(&ours);
+    /// assert_eq!(select.wait(), gone); // although they were not read yet
+    /// # }).unwrap();
+    /// ```
     pub fn peer_closed(&mut self, descriptor: &'a impl Descriptor) -> usize {
         self.add(Branch::Descriptor(WatchedDescriptor::new(descriptor, Awaited::PeerClosed)))
     }
 
     /// Waits for time to pass, counted from now.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{sleep, sync::Select, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (start, mut select) = (time::now(), Select::new());
+    /// let late = select.timeout(Duration::from_secs(3));
+    /// sleep(Duration::from_secs(2)); // counts
+    /// assert_eq!(select.wait(), late);
+    /// assert_eq!(time::now() - start, Duration::from_secs(3));
+    /// # }).unwrap();
+    /// ```
     pub fn timeout(&mut self, limit: Duration) -> usize {
         self.add(Branch::Time(time::deadline_in(limit)))
     }
 
     /// Waits for a moment.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{sync::Select, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let end = time::now() + Duration::from_secs(3);
+    /// let mut select = Select::new();
+    /// let over = select.deadline(end);
+    /// assert_eq!(select.wait(), over);
+    /// assert_eq!(time::now(), end);
+    /// # }).unwrap();
+    /// ```
     pub fn deadline(&mut self, deadline: Instant) -> usize {
         self.add(Branch::Time(Some(deadline)))
     }
@@ -131,16 +269,60 @@ impl<'a> Select<'a> {
     }
 
     /// Waits until a branch can go on, and gives its number.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::{Select, channel};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (numbers, incoming) = channel::unbounded();
+    /// let (words, spoken) = channel::unbounded();
+    /// numbers.send(7).unwrap();
+    /// words.send("seven").unwrap();
+    /// let mut select = Select::new();
+    /// let (number, word) = (select.recv(&incoming), select.recv(&spoken));
+    /// for _ in 0..2 { // both are ready: either may come first
+    ///     match select.wait() {
+    ///         branch if branch == number => assert_eq!(incoming.try_recv(), Ok(7)),
+    ///         branch => assert_eq!((branch, spoken.try_recv()), (word, Ok("seven"))),
+    ///     }
+    /// }
+    /// assert_eq!(select.try_wait(), None);
+    /// # }).unwrap();
+    /// ```
     pub fn wait(&mut self) -> usize {
         self.wait_until(None).unwrap_or_else(|| unreachable!("a wait without deadline ends with a branch"))
     }
 
     /// Waits at most `limit`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use leveret_runtime::{sync::{Select, channel}, time};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (_sender, receiver) = channel::unbounded::<u32>();
+    /// let (start, mut select) = (time::now(), Select::new());
+    /// select.recv(&receiver);
+    /// assert_eq!(select.wait_timeout(Duration::from_secs(2)), None);
+    /// assert_eq!(time::now() - start, Duration::from_secs(2));
+    /// # }).unwrap();
+    /// ```
     pub fn wait_timeout(&mut self, limit: Duration) -> Option<usize> {
         self.wait_until(time::deadline_in(limit))
     }
 
     /// The number of a branch that can go on now, if there is one.
+    ///
+    /// ```
+    /// use leveret_runtime::sync::{Select, channel};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let (sender, receiver) = channel::unbounded();
+    /// let mut select = Select::new();
+    /// let branch = select.recv(&receiver);
+    /// assert_eq!(select.try_wait(), None);
+    /// sender.send(1).unwrap();
+    /// assert_eq!(select.try_wait(), Some(branch));
+    /// assert_eq!(receiver.try_recv(), Ok(1)); // taking it is the caller's
+    /// # }).unwrap();
+    /// ```
     pub fn try_wait(&mut self) -> Option<usize> {
         self.settle();
         self.chosen = self.find_ready();

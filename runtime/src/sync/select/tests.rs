@@ -397,3 +397,23 @@ fn a_socket_with_another_reader_is_ready_and_the_read_tells() {
     })
     .unwrap();
 }
+
+#[test]
+fn the_macro_waits_for_results_and_moments() {
+    simulated(|| {
+        let (start, result) = (time::now(), Rc::new(OnceResult::new()));
+        let setter = result.clone();
+        let _ = spawn(move || {
+            sleep(SECOND * 2);
+            setter.set("come").unwrap();
+        });
+        let wait = |second: u32| {
+            select! {
+                result(result) -> value => *value,
+                at(start + SECOND * second) => "late",
+            }
+        };
+        assert_eq!([wait(1), wait(3), wait(4)], ["late", "come", "come"]);
+        assert_eq!(time::now() - start, SECOND * 2);
+    });
+}

@@ -31,6 +31,17 @@ pub(crate) trait Watch {
 /// a select can wait for.
 ///
 /// Sealed: it stands for registrations with this shard's reactor.
+///
+/// ```
+/// use leveret_runtime::{net::{TcpListener, TcpStream, UdpSocket}, sync::Select};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// let (listener, datagrams) = (TcpListener::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+/// let mut select = Select::new();
+/// let (connection, _) = (select.readable(&listener), select.readable(&datagrams));
+/// let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+/// assert_eq!(select.wait(), connection); // now `accept` does not wait
+/// # }).unwrap();
+/// ```
 pub trait Descriptor: sealed::Registered {}
 
 mod sealed {

@@ -15,6 +15,18 @@ use super::tree::{Change, NodeId, ROOT, Tree};
 /// A crash leaves one ([`Disk::crash`](super::Disk::crash)); a machine boots from one
 /// ([`Disk::restore`](super::Disk::restore)). A copy costs little: it shares what neither of the two changes. Files can be
 /// damaged in it, to see what a program does about that.
+///
+/// ```
+/// use leveret_runtime::{Runtime, fs, sim::{self, Image}};
+/// let mut image = Image::empty();
+/// image.write("/data/records", b"0123456789");
+/// image.flip_bit("/data/records", 3); // what does the program make of that?
+/// let read = Runtime::builder().simulated(1).build().unwrap().run(move || {
+///     sim::disk().restore(&image);
+///     fs::read("/data/records").unwrap()
+/// });
+/// assert_eq!(read.unwrap(), b"8123456789");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Image {
     pub(super) tree: Tree,
@@ -121,6 +133,14 @@ impl Image {
 
     /// Turns the bit of this number (from the file's first byte's lowest) over.
     ///
+    /// ```
+    /// use leveret_runtime::sim::Image;
+    /// let mut image = Image::empty();
+    /// image.write("/file", &[0, 0]);
+    /// image.flip_bit("/file", 9);
+    /// assert_eq!(image.read("/file").unwrap(), [0, 2]);
+    /// ```
+    ///
     /// # Panics
     /// If there is no such file or bit.
     pub fn flip_bit(&mut self, path: impl AsRef<Path>, bit: u64) {
@@ -133,6 +153,14 @@ impl Image {
 
     /// Cuts a file to this length, or extends it by zeros.
     ///
+    /// ```
+    /// use leveret_runtime::sim::Image;
+    /// let mut image = Image::empty();
+    /// image.write("/file", b"record");
+    /// image.truncate("/file", 3); // a torn write
+    /// assert_eq!(image.read("/file").unwrap(), b"rec");
+    /// ```
+    ///
     /// # Panics
     /// If there is no such file.
     pub fn truncate(&mut self, path: impl AsRef<Path>, len: u64) {
@@ -140,6 +168,14 @@ impl Image {
     }
 
     /// Makes these bytes of a file zero, as a disk does with a lost page; what is behind the end stays as it is.
+    ///
+    /// ```
+    /// use leveret_runtime::sim::Image;
+    /// let mut image = Image::empty();
+    /// image.write("/file", b"record");
+    /// image.zero("/file", 1..3);
+    /// assert_eq!(image.read("/file").unwrap(), b"r\0\0ord");
+    /// ```
     ///
     /// # Panics
     /// If there is no such file.
@@ -161,6 +197,16 @@ impl Image {
     }
 
     /// Writes everything below a real directory, to look at it with real tools. Works outside of a runtime only.
+    ///
+    /// ```
+    /// use leveret_runtime::sim::Image;
+    /// let mut image = Image::empty();
+    /// image.write("/data/log", b"entry");
+    /// let to = std::env::temp_dir().join(format!("leveret-doc-export-{}", std::process::id()));
+    /// image.export(&to).unwrap();
+    /// assert_eq!(std::fs::read(to.join("data/log")).unwrap(), b"entry");
+    /// std::fs::remove_dir_all(&to).unwrap();
+    /// ```
     ///
     /// # Errors
     /// The system's.

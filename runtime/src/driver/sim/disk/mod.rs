@@ -34,6 +34,20 @@ use crate::coroutine::current;
 use crate::lane::Progress;
 
 /// How long the calls of a simulated disk take, in virtual time: from nothing to these, and now and then much longer.
+///
+/// ```
+/// use std::time::Duration;
+/// use leveret_runtime::{fs, sim::{self, Latency}, time};
+/// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+/// sim::disk().set_latency(Latency::ZERO);
+/// let start = time::now();
+/// fs::write("/quick", "x").unwrap();
+/// assert_eq!(time::now(), start);
+/// sim::disk().set_latency(Latency { slow_chance: 1.0, slow_factor: 1000, ..Latency::default() });
+/// fs::File::open("/quick").unwrap().sync_all().unwrap();
+/// assert!(time::now() > start);
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latency {
     /// The longest read, unless it is one of the slow ones.
@@ -142,16 +156,52 @@ impl Disk {
 
     /// How often it has crashed, counted when everything that ran on its host has ended: for whoever waits for a crash that
     /// a [`Fault`](crate::sim::Fault) brings.
+    ///
+    /// ```
+    /// use leveret_runtime::{fs, sim::{self, Effect, Fault}};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let server = sim::host("server");
+    /// let _ = server.spawn(|| {
+    ///     sim::inject(Fault::at("fs.rename").then(Effect::Crash)); // on the host that the caller runs on
+    ///     fs::write("/new", "x").unwrap();
+    ///     fs::rename("/new", "/file") // the power fails here
+    /// });
+    /// server.disk().crashes().wait(1).unwrap(); // everything that ran there has ended
+    /// server.restart();
+    /// assert!(!server.run(|| fs::exists("/file").unwrap()).unwrap());
+    /// # }).unwrap();
+    /// ```
     pub fn crashes(&self) -> Progress {
         self.lock().crashes.clone()
     }
 
     /// What a crash now might leave, by a seed of its own; nothing happens to the disk.
+    ///
+    /// ```
+    /// use leveret_runtime::{fs, sim};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// fs::write("/file", [7; 512]).unwrap();
+    /// let disk = sim::disk();
+    /// let left: std::collections::BTreeSet<_> = (0..50).map(|seed| disk.survivor(seed).read("/file")).collect();
+    /// assert!(left.len() > 1); // there, not there, with its bytes or without: nothing was synced
+    /// # }).unwrap();
+    /// ```
     pub fn survivor(&self, seed: u64) -> Image {
         self.state(|state| state.survivor(&mut Dice::new(seed)))
     }
 
     /// What a crash now would leave at least: what is durable.
+    ///
+    /// ```
+    /// use leveret_runtime::{fs, sim};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let file = fs::File::create("/file").unwrap();
+    /// file.sync_all().unwrap();
+    /// assert_eq!(sim::disk().durable().files().len(), 0); // the bytes are durable, the name is not
+    /// fs::sync_dir("/").unwrap();
+    /// assert_eq!(sim::disk().durable().files().len(), 1);
+    /// # }).unwrap();
+    /// ```
     pub fn durable(&self) -> Image {
         self.state(|state| state.durable())
     }
@@ -162,16 +212,47 @@ impl Disk {
     }
 
     /// Boots the machine with this on its disk. Files that were open are stale.
+    ///
+    /// ```
+    /// use leveret_runtime::{fs, sim};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// fs::write("/file", "before").unwrap();
+    /// let image = sim::disk().image();
+    /// fs::write("/file", "after").unwrap();
+    /// sim::disk().restore(&image);
+    /// assert_eq!(fs::read("/file").unwrap(), b"before");
+    /// # }).unwrap();
+    /// ```
     pub fn restore(&self, image: &Image) {
         self.state(|state| state.boot(image));
     }
 
     /// Makes the disk this large, in bytes; the default is 64 GiB. What is full fails with `StorageFull`.
+    ///
+    /// ```
+    /// use leveret_runtime::{fs, sim};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// sim::disk().set_capacity(4096);
+    /// let error = fs::write("/large", vec![0; 10_000]).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    /// # }).unwrap();
+    /// ```
     pub fn set_capacity(&self, bytes: u64) {
         self.state(|state| state.set_capacity(bytes));
     }
 
     /// Lets programs have so many files open; the default is no limit. Beyond it they fail for want of descriptors (EMFILE).
+    ///
+    /// ```
+    /// use leveret_runtime::{fs::File, sim};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// sim::disk().set_open_files_max(1);
+    /// let first = File::create("/a").unwrap();
+    /// assert!(File::create("/b").is_err());
+    /// drop(first);
+    /// assert!(File::create("/b").is_ok());
+    /// # }).unwrap();
+    /// ```
     pub fn set_open_files_max(&self, count: usize) {
         self.state(|state| state.open_files_max = count);
     }
@@ -182,6 +263,16 @@ impl Disk {
     }
 
     /// Files that are open: what a program has forgotten to close.
+    ///
+    /// ```
+    /// use leveret_runtime::{fs::File, sim};
+    /// # leveret_runtime::Runtime::builder().simulated(1).build().unwrap().run(|| {
+    /// let file = File::create("/a").unwrap();
+    /// assert_eq!(sim::disk().open_files(), 1);
+    /// drop(file);
+    /// assert_eq!(sim::disk().open_files(), 0);
+    /// # }).unwrap();
+    /// ```
     pub fn open_files(&self) -> usize {
         self.state(|state| state.open_files())
     }

@@ -396,6 +396,9 @@ impl State {
 
     pub(crate) fn read_at(&self, handle: HandleId, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match self.opened(handle)?.access.read {
+            true if offset.checked_add(buffer.len() as u64).is_none_or(|end| end > i64::MAX as u64) => {
+                Err(errno(libc::EINVAL))
+            }
             true => Ok(self.data(handle)?.content().read(offset, buffer)),
             false => Err(errno(libc::EBADF)),
         }
@@ -459,7 +462,7 @@ impl State {
     /// How many of the bytes there is room for; an error if for none.
     fn room_for(&self, handle: HandleId, offset: u64, size: u64) -> io::Result<u64> {
         if offset.checked_add(size).is_none_or(|end| end > i64::MAX as u64) {
-            return Err(errno(libc::EFBIG));
+            return Err(errno(libc::EINVAL)); // not EFBIG: the kernel sees a negative end
         }
         match self.data(handle)?.content().fitting(offset, size, self.space().free) {
             0 if size > 0 => Err(errno(libc::ENOSPC)),
