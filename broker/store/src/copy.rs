@@ -2,19 +2,22 @@
 //! segments of which little is live.
 //!
 //! The sources are never changed. Until the copies are complete, synced and named in the manifest they are nothing, and a
-//! start removes them. Every body is checked on its way: damage is found here, not spread.
+//! start removes them. Every body is checked on its way: damage is found here, not spread, and what is damaged stays behind.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use leveret_runtime::fs::File;
 
+use crate::bodies::Bodies;
 use crate::directory::Directory;
-use crate::error::{Error, Flaw};
+use crate::error::Error;
 use crate::hash::NumberMap;
 use crate::ids::{QueueKey, SegmentId};
 use crate::index::SegmentUse;
 use crate::lane::Body;
+use crate::losses::{Harmed, Place};
 use crate::segment::{self, ENTRIES_MAX, HEADER_SIZE, SegmentEntry, SegmentIndex};
 
 /// Bytes read, and nearly those written, in one step.
@@ -34,10 +37,11 @@ pub(crate) struct Item {
 }
 
 /// A file with messages.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) file: File,
     pub(crate) path: PathBuf,
+    pub(crate) place: Place,
 }
 
 /// A finished segment.
@@ -59,6 +63,7 @@ pub(crate) struct Copy {
     store: u64,
     current: Option<Fresh>,
     outputs: Vec<Output>,
+    harmed: Vec<Harmed>,
 }
 
 /// A segment that is being written.
@@ -80,7 +85,7 @@ impl Copy {
     /// `items` are sorted by queue and number.
     pub(crate) fn new(items: VecDeque<Item>, sources: Vec<Source>, segment_size: u32, store: u64) -> Copy {
         let segment_size = u64::from(segment_size);
-        Copy { items, sources, segment_size, store, current: None, outputs: Vec::new() }
+        Copy { items, sources, segment_size, store, current: None, outputs: Vec::new(), harmed: Vec::new() }
     }
 
     /// Copies some; true when all is copied and synced. `next` is moved on for each segment begun.
@@ -90,21 +95,25 @@ impl Copy {
             self.finish_segment()?;
             return Ok(true);
         }
-        let (source, from, bytes) = self.read(&window)?;
+        let source = window.first().and_then(|first| self.sources.get(first.source as usize)).cloned();
+        let Source { file, path, place } = source.ok_or(Error::Closed)?;
+        let bodies = Bodies::read(&file, &path, span(&window))?;
         for item in window {
-            let at = u64::from(item.entry.body.offset) - from;
-            let body = usize::try_from(at).ok().and_then(|at| bytes.get(at..)?.get(..item.entry.body.size as usize));
-            let body = body.filter(|body| crc32c::crc32c(body) == item.entry.body.crc);
-            let Some(body) = body else {
-                let path = self.sources.get(source as usize).map(|source| source.path.clone()).unwrap_or_default();
-                return Err(Error::damaged(&path, u64::from(item.entry.body.offset), Flaw::Body));
-            };
-            self.append(item, body, directory, next)?;
+            let Item { queue, entry: SegmentEntry { seq, body, .. }, .. } = item;
+            match bodies.take(body)? {
+                Some(bytes) => self.append(item, &bytes, directory, next)?,
+                None => self.harmed.push(Harmed { queue, seq, place, offset: body.offset }),
+            }
         }
         if let Some(current) = &mut self.current {
             current.write()?;
         }
         Ok(false)
+    }
+
+    /// What could not be copied since the last call: to be dropped before the copies are taken over.
+    pub(crate) fn take_harmed(&mut self) -> Vec<Harmed> {
+        std::mem::take(&mut self.harmed)
     }
 
     /// What is copied; to be called when it is done.
@@ -137,17 +146,6 @@ impl Copy {
             window.extend(self.items.pop_front());
         }
         window
-    }
-
-    fn read(&self, window: &[Item]) -> Result<(u32, u64, Vec<u8>), Error> {
-        let Some(first) = window.first() else { return Ok((0, 0, Vec::new())) };
-        let from = u64::from(first.entry.body.offset);
-        let ends = window.iter().map(|item| u64::from(item.entry.body.offset) + u64::from(item.entry.body.size));
-        let size = ends.max().unwrap_or(from) - from;
-        let source = self.sources.get(first.source as usize).ok_or(Error::Closed)?;
-        let mut bytes = vec![0; usize::try_from(size).map_err(|_| Error::Closed)?];
-        source.file.read_exact_at(&mut bytes, from).map_err(|e| Error::io("read", &source.path, e))?;
-        Ok((first.source, from, bytes))
     }
 
     fn append(&mut self, item: Item, body: &[u8], directory: &Directory, next: &mut SegmentId) -> Result<(), Error> {
@@ -184,6 +182,13 @@ impl Copy {
             }
         }
     }
+}
+
+/// From the first to the end of the last body.
+fn span(window: &[Item]) -> Range<u64> {
+    let bodies = window.iter().map(|item| item.entry.body);
+    let start = bodies.clone().map(|body| u64::from(body.offset)).min().unwrap_or(0);
+    start..bodies.map(|body| u64::from(body.offset) + u64::from(body.size)).max().unwrap_or(start)
 }
 
 impl Fresh {

@@ -3,6 +3,7 @@
 //! ```text
 //!   LOCK              held by the process that has the directory
 //!   MANIFEST          see the module `manifest`
+//!   RESERVE           room for when there is none
 //!   log/0000.log      a few files of one size, used in turn
 //!   segments/<16 hexadecimal digits>.seg
 //! ```
@@ -60,6 +61,16 @@ impl Directory {
         self.root.join("MANIFEST")
     }
 
+    /// Room for emptying a log file.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.root.join("RESERVE")
+    }
+
+    /// Room for a manifest.
+    pub(crate) fn manifest_reserve(&self) -> PathBuf {
+        self.root.join("RESERVE.manifest")
+    }
+
     fn new_manifest(&self) -> PathBuf {
         self.root.join("MANIFEST.new")
     }
@@ -73,6 +84,11 @@ impl Directory {
     }
 
     /// What the manifest holds; `None` if there is none.
+    /// The segment whose path that is.
+    pub(crate) fn segment_at(&self, path: &Path) -> Option<SegmentId> {
+        number(path, "seg", 16).map(SegmentId).filter(|id| self.segment(*id) == path)
+    }
+
     pub(crate) fn read_manifest(&self) -> Result<Option<Vec<u8>>, Error> {
         let path = self.manifest();
         match fs::read(&path) {
@@ -88,7 +104,10 @@ impl Directory {
         let mut options = File::options();
         options.write(true).create(true).truncate(true).mode(FILE_MODE);
         let file = options.open(&fresh).map_err(|e| Error::io("make", &fresh, e))?;
-        file.write_all_at(bytes, 0).map_err(|e| Error::io("write", &fresh, e))?;
+        if let Err(error) = file.write_all_at(bytes, 0) {
+            let _ = fs::remove_file(&fresh); // the room that it took may be what is missing
+            return Err(Error::io("write", &fresh, error));
+        }
         file.sync_all().map_err(|e| Error::io("sync", &fresh, e))?;
         fs::rename(&fresh, self.manifest()).map_err(|e| Error::io("rename", &fresh, e))?;
         self.sync(&self.root)
@@ -99,6 +118,13 @@ impl Directory {
         let mut options = File::options();
         options.read(true).write(true).create_new(true).mode(FILE_MODE);
         options.open(path).map_err(|e| Error::io("make", path, e))
+    }
+
+    /// Opens a file for writing, or makes it.
+    pub(crate) fn open_or_create(&self, path: &Path) -> Result<File, Error> {
+        let mut options = File::options();
+        options.write(true).create(true).mode(FILE_MODE);
+        options.open(path).map_err(|e| Error::io("open", path, e))
     }
 
     /// Opens a file that must be there.

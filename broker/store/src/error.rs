@@ -110,6 +110,14 @@ impl fmt::Display for Flaw {
     }
 }
 
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, offset, what) = (self.path.display(), self.offset, &self.what);
+        write!(f, "{path} is damaged at byte {offset}: {what}")?;
+        f.write_str(". `leveret store check` says how much, `leveret store salvage` rescues the rest")
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -121,13 +129,7 @@ impl fmt::Display for Error {
                     false => write!(f, "cannot {doing} {path}: {text}"),
                 }
             }
-            Error::Damaged(damage) => write!(
-                f,
-                "{} is damaged at byte {}: {}. `leveret store check` says how much, `leveret store salvage` rescues the rest",
-                damage.path.display(),
-                damage.offset,
-                damage.what
-            ),
+            Error::Damaged(damage) => damage.fmt(f),
             Error::Unknown { path, version, features } => write!(
                 f,
                 "{} has version {version} with features {features:#x}, which this program does not know: use the one \

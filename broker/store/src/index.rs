@@ -9,6 +9,7 @@ use crate::batch;
 use crate::hash::NumberMap;
 use crate::ids::{LogId, QueueKey, SegmentId, Seq};
 use crate::lane::{Body, Entry, Freed, Lane, Run};
+use crate::losses::Place;
 use crate::record::{Record, Reference, SeqRange};
 
 /// See the module's description.
@@ -158,7 +159,8 @@ impl Index {
         Ok(())
     }
 
-    fn settle(&mut self, key: QueueKey, range: SeqRange) {
+    /// Settles the messages of a queue that lie in the range.
+    pub(crate) fn settle(&mut self, key: QueueKey, range: SeqRange) {
         let Index { queues, logs, segments } = self;
         let Some(queue) = queues.get_mut(&key) else { return };
         queue.forget_counts(range);
@@ -238,6 +240,15 @@ impl Index {
         *self.queues.entry(key).or_default().lane_mut(number) = lane;
     }
 
+    /// Says of the runs of which it is not known yet what they contain.
+    pub(crate) fn learn_contents(&mut self, contents: impl Fn(&Run) -> Option<crate::lane::Contents>) {
+        for queue in self.queues.values_mut() {
+            for run in queue.lanes.iter_mut().flat_map(|(_, lane)| &mut lane.runs) {
+                run.contents = run.contents.or_else(|| contents(run));
+            }
+        }
+    }
+
     /// Puts back a delivery count as the manifest has it.
     pub(crate) fn restore_delivery_count(&mut self, key: QueueKey, seq: Seq, count: u32) {
         self.queues.entry(key).or_default().delivery_counts.insert(seq, count);
@@ -260,6 +271,22 @@ impl Index {
 
     pub(crate) fn queue(&self, key: QueueKey) -> Option<&Queue> {
         self.queues.get(&key)
+    }
+
+    /// Where a message lies, if it is live.
+    pub(crate) fn place(&self, key: QueueKey, seq: Seq) -> Option<Place> {
+        self.queue(key)?.lane(seq.lane())?.place(seq)
+    }
+
+    /// What a segment's messages are for, by its own order.
+    pub(crate) fn runs_of(&self, segment: SegmentId) -> Vec<(QueueKey, Run)> {
+        let queues = self.queues.iter();
+        let runs =
+            queues.flat_map(|(key, queue)| queue.lanes.iter().flat_map(|(_, lane)| &lane.runs).map(|run| (*key, run)));
+        let mut runs: Vec<_> =
+            runs.filter(|(_, run)| run.segment == segment).map(|(key, run)| (key, run.clone())).collect();
+        runs.sort_unstable_by_key(|(_, run)| run.start);
+        runs
     }
 
     /// All queues, ascending.

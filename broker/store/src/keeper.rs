@@ -22,11 +22,13 @@ use crate::copy::{Copy, Item, Output, Source};
 use crate::directory::Directory;
 use crate::error::{Error, Flaw};
 use crate::group::{HEAD_SIZE, LINE_SIZE};
-use crate::ids::{GroupSeq, LogId, Position, QueueKey, SegmentId};
+use crate::ids::{GroupSeq, LogId, Position, QueueKey, SegmentId, Seq};
 use crate::index::Index;
 use crate::lane::Run;
+use crate::losses::{Harmed, Place};
 use crate::manifest::{self, LogState};
 use crate::plan::{self, Plan, ReadRequest};
+use crate::reserve::Reserve;
 use crate::segment::SegmentEntry;
 use crate::segments::Segments;
 use crate::shared::Shared;
@@ -36,6 +38,8 @@ use crate::stats::{add, set};
 const DEAD_SEGMENTS_MAX: usize = 4;
 /// Segments that are copied together in one go.
 const COMPACT_MAX: usize = 32;
+/// The part of a log file's size that is kept for manifests.
+const MANIFEST_SHARE: u32 = 4;
 /// Segments smaller than this part of the size they should have are small.
 const SMALL: u64 = 16;
 /// As many small ones are copied together.
@@ -55,6 +59,8 @@ pub(crate) enum Keep {
     Synced(GroupSeq),
     /// Where do messages lie?
     Read(ReadRequest, Reply<Result<Plan, Error>>),
+    /// These could not be read where they lay. Answers which lie elsewhere by now.
+    Harmed(Vec<Harmed>, Reply<Vec<Seq>>),
     /// Go on with what is under way.
     Step,
     /// Some time has passed: try again what there was no room for.
@@ -132,11 +138,14 @@ pub(crate) struct Keeper {
     /// Said of the last manifest that could not be written; it is due again.
     manifest_due: bool,
     /// Segments are to be looked through for what is worth copying: after each manifest and tick, since it takes a while.
-    compaction_due: bool,
+    pub(crate) compaction_due: bool,
     /// There was no room: see [`Keeper::stall`].
     stalled: bool,
     /// What there was no room for.
     growth: Option<Growth>,
+    reserve: Reserve,
+    /// For manifests only: writing one is what makes room.
+    manifest_reserve: Reserve,
     /// The last group applied, and the last one synced.
     applied: GroupSeq,
     synced: GroupSeq,
@@ -159,6 +168,12 @@ impl Keeper {
     ) -> Keeper {
         Keeper {
             segments: Segments::new(directory.clone(), state.store),
+            reserve: Reserve::new(&directory, directory.reserve(), u64::from(state.log_size)),
+            manifest_reserve: Reserve::new(
+                &directory,
+                directory.manifest_reserve(),
+                u64::from(state.log_size / MANIFEST_SHARE),
+            ),
             shared,
             directory,
             lock,
@@ -198,7 +213,11 @@ impl Keeper {
 
     fn take(&mut self, job: Keep) -> Result<(), Error> {
         match job {
-            Keep::Link(keeper, committer) => self.links = Some((keeper, committer)),
+            Keep::Link(keeper, committer) => {
+                self.links = Some((keeper, committer));
+                self.manifest_reserve.restore()?;
+                self.reserve.restore()?;
+            }
             Keep::Began { log, file, first, previous } => {
                 self.index.begin_log(log);
                 self.logs.push_back(LogFile { log, file, first, previous });
@@ -210,6 +229,7 @@ impl Keeper {
                 self.write_manifest_if_due()?;
             }
             Keep::Read(request, reply) => reply.send(self.plan(&request)),
+            Keep::Harmed(harmed, reply) => reply.send(self.drop_harmed(harmed)),
             Keep::Step => {
                 self.stepping = false;
                 self.step()?;
@@ -245,15 +265,14 @@ impl Keeper {
             }
             Err(error) if error.is_full() => {
                 self.growth = Some(growth);
-                self.stall(&error);
-                Ok(())
+                self.stall(&error)
             }
             Err(error) => Err(error),
         }
     }
 
     fn plan(&mut self, request: &ReadRequest) -> Result<Plan, Error> {
-        plan::plan(request, &self.index, &self.logs, &mut self.segments, &self.directory)
+        self.mending(|it| plan::plan(request, &it.index, &it.logs, &mut it.segments, &it.directory))
     }
 
     // ---- work in the background
@@ -288,16 +307,20 @@ impl Keeper {
                 items.push_back(Item { queue, source: 0, part: 0, entry });
             }
         }
-        let source = Source { file: oldest.file.clone(), path: self.directory.log(oldest.log) };
+        let (path, place) = (self.directory.log(oldest.log), Place::Log(oldest.log));
+        let source = Source { file: oldest.file.clone(), path, place };
         let size = self.shared.options.segment_size;
         self.work = Work::Flush(Box::new(Copy::new(items, vec![source], size, self.state.store)));
     }
 
-    /// Segments that are worth copying together; see [`worth_copying`].
+    /// Segments that are worth copying together: harmed ones, holed ones if there is a segment's size to be won, many small ones.
     fn victims(&self) -> Option<Vec<SegmentId>> {
         let full = u64::from(self.shared.options.segment_size);
         let (mut holed, mut small) = (Vec::new(), Vec::new());
         let mut dead_bytes = 0;
+        if let Some(mended) = self.segments.mended().next() {
+            return Some(vec![mended]); // what is sound of it goes where all is
+        }
         for (id, usage) in self.index.segments() {
             let dead = usage.size * (u64::from(usage.count) - usage.live.min(u64::from(usage.count)))
                 / u64::from(usage.count.max(1));
@@ -333,7 +356,7 @@ impl Keeper {
     }
 
     fn begin_compaction(&mut self, victims: Vec<SegmentId>) {
-        match self.compaction(&victims) {
+        match self.mending(|it| it.compaction(&victims)) {
             Ok((copy, parts)) => self.work = Work::Compact(Box::new(copy), victims, parts),
             Err(error) => self.fail(&error),
         }
@@ -345,7 +368,8 @@ impl Keeper {
         let mut source_of = BTreeMap::new();
         for id in victims {
             source_of.insert(*id, sources.len() as u32);
-            sources.push(Source { file: self.segments.file(*id)?, path: self.directory.segment(*id) });
+            let (path, place) = (self.directory.segment(*id), Place::Segment(*id));
+            sources.push(Source { file: self.segments.file(*id)?, path, place });
         }
         for (queue, state) in self.index.queues() {
             for (number, lane) in state.lanes() {
@@ -379,11 +403,14 @@ impl Keeper {
             Work::Nothing => return Ok(()),
             Work::Flush(copy) | Work::Compact(copy, ..) => copy,
         };
-        match copy.step(&self.directory, &mut self.state.next_segment) {
+        let step = copy.step(&self.directory, &mut self.state.next_segment);
+        let harmed = copy.take_harmed();
+        self.drop_harmed(harmed);
+        match step {
             Ok(false) => Ok(()),
             Ok(true) => self.install(),
             Err(error) if error.is_full() => {
-                self.stall(&error);
+                self.stall(&error)?;
                 self.abandon()
             }
             Err(error) => Err(error),
@@ -462,8 +489,12 @@ impl Keeper {
         match self.directory.write_manifest(&bytes) {
             Ok(()) => {}
             Err(error) if error.is_full() => {
-                self.stall(&error);
-                return Ok(());
+                self.shared.set_blocked(Some(&error));
+                self.stalled = true;
+                return match self.manifest_reserve.lend()? {
+                    true => self.write_manifest_if_due(),
+                    false => Ok(()),
+                };
             }
             Err(error) => return Err(error),
         }
@@ -471,9 +502,7 @@ impl Keeper {
         add(&self.shared.counters.manifests, 1);
         add(&self.shared.counters.manifest_bytes, bytes.len() as u64);
         self.let_go()?;
-        if self.growth.is_none() {
-            self.shared.set_blocked(None);
-        }
+        self.unblock_if_well();
         self.count();
         Ok(())
     }
@@ -513,15 +542,31 @@ impl Keeper {
         self.manifest_due |= self.index.dead_segments().next().is_some();
         self.write_manifest_if_due()?;
         if !self.manifest_due && self.growth.is_none() && !self.needs_flush() {
-            self.shared.set_blocked(None);
+            self.manifest_reserve.restore()?;
+            self.reserve.restore()?;
         }
+        self.unblock_if_well();
         Ok(())
     }
 
-    /// No room: nothing more is tried before the next tick.
-    fn stall(&mut self, error: &Error) {
-        self.stalled = true;
+    fn unblock_if_well(&self) {
+        let is_whole = self.reserve.is_whole() && self.manifest_reserve.is_whole();
+        if !self.manifest_due && self.growth.is_none() && !self.needs_flush() && is_whole {
+            self.shared.set_blocked(None);
+        }
+    }
+
+    /// No room: it is tried again at once with the room that was kept for this, and else at the next tick.
+    fn stall(&mut self, error: &Error) -> Result<(), Error> {
         self.shared.set_blocked(Some(error));
+        self.manifest_due |= self.index.dead_segments().next().is_some();
+        self.stalled = !self.reserve.lend()?;
+        if !self.stalled
+            && let Some(growth) = self.growth.take()
+        {
+            self.grow(growth)?;
+        }
+        Ok(())
     }
 
     fn close(&mut self, reply: Option<Reply<Result<(), Error>>>) -> Result<(), Error> {

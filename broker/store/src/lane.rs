@@ -15,7 +15,9 @@ use std::collections::VecDeque;
 use crate::attributes::Attributes;
 use crate::ids::{LogId, SegmentId, Seq};
 use crate::live::LiveSet;
+use crate::losses::Place;
 use crate::record::SeqRange;
+use crate::segment::SegmentEntry;
 
 /// Where a message's body lies in a file, and how to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,31 @@ pub(crate) struct Run {
     pub(crate) last: Seq,
     /// Bytes of all bodies, settled ones included.
     pub(crate) bytes: u64,
+    /// As long as all are live; `None` if an old manifest has not said it.
+    pub(crate) contents: Option<Contents>,
     pub(crate) live: LiveSet,
+}
+
+/// What can be said of messages without reading them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Contents {
+    /// Bytes of their contents, which is what users count.
+    pub(crate) bytes: u64,
+    /// When the first of them expires, in milliseconds since 1970.
+    pub(crate) expiry_ms: Option<u64>,
+}
+
+impl Contents {
+    pub(crate) fn add(&mut self, attributes: Attributes, body_size: u32) {
+        self.bytes += attributes.content_size(body_size);
+        self.expiry_ms = self.expiry_ms.into_iter().chain(attributes.expiry_ms()).min();
+    }
+
+    pub(crate) fn of<'a>(entries: impl IntoIterator<Item = &'a SegmentEntry>) -> Contents {
+        let mut contents = Contents::default();
+        entries.into_iter().for_each(|entry| contents.add(entry.attributes, entry.body.size));
+        contents
+    }
 }
 
 impl Run {
@@ -109,11 +135,16 @@ impl Lane {
 
     /// Whether a message is live.
     pub(crate) fn contains(&self, seq: Seq) -> bool {
+        self.place(seq).is_some()
+    }
+
+    /// The file that a message lies in, if it is live.
+    pub(crate) fn place(&self, seq: Seq) -> Option<Place> {
         if let Ok(at) = self.entries.binary_search_by_key(&seq, |entry| entry.seq) {
-            return self.entries.get(at).is_some_and(|entry| !entry.settled);
+            return self.entries.get(at).filter(|entry| !entry.settled).map(|entry| Place::Log(entry.log));
         }
-        let at = self.runs.partition_point(|run| run.last < seq);
-        self.runs.get(at).is_some_and(|run| run.live.contains(seq))
+        let run = self.runs.get(self.runs.partition_point(|run| run.last < seq))?;
+        run.live.contains(seq).then_some(Place::Segment(run.segment))
     }
 
     /// Settles what lies in the range. Tells `freed` of each entry that was live, and of how many in which segment.

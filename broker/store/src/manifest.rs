@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use crate::ids::{GroupSeq, LogId, QueueKey, SegmentId, Seq};
 use crate::index::{Index, SegmentUse};
-use crate::lane::{Lane, Run};
+use crate::lane::{Contents, Lane, Run};
 use crate::live::LiveSet;
 use crate::record::SeqRange;
 use crate::wire::{Cursor, Put};
@@ -20,11 +20,14 @@ use crate::wire::{Cursor, Put};
 /// "LVM1".
 const MAGIC: u32 = u32::from_le_bytes(*b"LVM1");
 /// Another major version is refused; features are bits that a reader must know.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// Without what the messages of a run contain.
+const VERSION_WITHOUT_CONTENTS: u16 = 1;
 const FEATURES: u16 = 0;
 const HEADER_SIZE: usize = 72;
 const SEGMENT_SIZE: usize = 32;
 const LANE_SIZE: usize = 24;
+/// The least.
 const RUN_SIZE: usize = 48;
 const RANGE_SIZE: usize = 16;
 const COUNT_SIZE: usize = 12;
@@ -122,6 +125,9 @@ fn put_lane(bytes: &mut Vec<u8>, number: u8, lane: &Lane) {
         bytes.put_u64(run.first.0);
         bytes.put_u64(run.last.0);
         bytes.put_u64(run.bytes);
+        let contents = run.contents.unwrap_or_default(); // opening has found out what an old manifest did not say
+        bytes.put_u64(contents.bytes);
+        bytes.put_u64(contents.expiry_ms.unwrap_or(0));
         bytes.put_u64(ranges.len() as u64);
         for range in ranges {
             bytes.put_u64(range.first.0);
@@ -139,12 +145,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(LogState, Index), Refused> {
         return Err(Refused::Damaged);
     }
     match (version, features) {
-        (Some(VERSION), Some(FEATURES)) => decode_body(Cursor(body)).ok_or(Refused::Damaged),
+        (Some(version @ (VERSION_WITHOUT_CONTENTS | VERSION)), Some(FEATURES)) => {
+            decode_body(Cursor(body), version).ok_or(Refused::Damaged)
+        }
         (version, features) => Err(Refused::Unknown { version: version.unwrap_or(0), features: features.unwrap_or(0) }),
     }
 }
 
-fn decode_body(mut cursor: Cursor<'_>) -> Option<(LogState, Index)> {
+fn decode_body(mut cursor: Cursor<'_>, version: u16) -> Option<(LogState, Index)> {
     cursor.u64()?;
     let (store, replay_from) = (cursor.u64()?, GroupSeq(cursor.u64()?));
     let known_end = GroupSeq(cursor.u64()?);
@@ -168,20 +176,20 @@ fn decode_body(mut cursor: Cursor<'_>) -> Option<(LogState, Index)> {
         index.add_segment(id, SegmentUse { size, count, index_crc, live: 0 });
     }
     for _ in 0..queue_count {
-        decode_queue(&mut cursor, &mut index)?;
+        decode_queue(&mut cursor, &mut index, version)?;
     }
     let state = LogState { store, replay_from, previous, known_end, log_size, logs, next_segment };
     cursor.is_empty().then_some((state, index))
 }
 
-fn decode_queue(cursor: &mut Cursor<'_>, index: &mut Index) -> Option<()> {
+fn decode_queue(cursor: &mut Cursor<'_>, index: &mut Index, version: u16) -> Option<()> {
     let key = QueueKey(cursor.u64()?);
     let (lanes, counts) = (cursor.u32()? as usize, cursor.u32()? as usize);
     if !cursor.has(lanes, LANE_SIZE) {
         return None;
     }
     for _ in 0..lanes {
-        let (number, lane) = decode_lane(cursor, index.segments())?;
+        let (number, lane) = decode_lane(cursor, index.segments(), version)?;
         index.restore_lane(key, number, lane);
     }
     if !cursor.has(counts, COUNT_SIZE) {
@@ -194,14 +202,18 @@ fn decode_queue(cursor: &mut Cursor<'_>, index: &mut Index) -> Option<()> {
     Some(())
 }
 
-fn decode_lane(cursor: &mut Cursor<'_>, segments: &BTreeMap<SegmentId, SegmentUse>) -> Option<(u8, Lane)> {
+fn decode_lane(
+    cursor: &mut Cursor<'_>,
+    segments: &BTreeMap<SegmentId, SegmentUse>,
+    version: u16,
+) -> Option<(u8, Lane)> {
     let number = u8::try_from(cursor.u64()?).ok()?;
     let last_flushed = Seq(cursor.u64()?);
     let count = usize::try_from(cursor.u64()?).ok()?;
     if !cursor.has(count, RUN_SIZE) {
         return None;
     }
-    let runs = (0..count).map(|_| decode_run(cursor)).collect::<Option<Vec<_>>>()?;
+    let runs = (0..count).map(|_| decode_run(cursor, version)).collect::<Option<Vec<_>>>()?;
     let known = |run: &Run| segments.get(&run.segment).is_some_and(|segment| run.count <= segment.count);
     let inside = |run: &Run| {
         let ranges = run.live.ranges();
@@ -216,9 +228,13 @@ fn decode_lane(cursor: &mut Cursor<'_>, segments: &BTreeMap<SegmentId, SegmentUs
     sensible.then(|| (number, Lane::restored(Some(last_flushed), runs)))
 }
 
-fn decode_run(cursor: &mut Cursor<'_>) -> Option<Run> {
+fn decode_run(cursor: &mut Cursor<'_>, version: u16) -> Option<Run> {
     let (segment, start, count) = (SegmentId(cursor.u64()?), cursor.u32()?, cursor.u32()?);
     let (first, last, bytes) = (Seq(cursor.u64()?), Seq(cursor.u64()?), cursor.u64()?);
+    let contents = match version {
+        VERSION_WITHOUT_CONTENTS => None,
+        _ => Some(Contents { bytes: cursor.u64()?, expiry_ms: Some(cursor.u64()?).filter(|&at| at != 0) }),
+    };
     let ranges = usize::try_from(cursor.u64()?).ok()?;
     if !cursor.has(ranges, RANGE_SIZE) {
         return None;
@@ -226,7 +242,7 @@ fn decode_run(cursor: &mut Cursor<'_>) -> Option<Run> {
     let range = |cursor: &mut Cursor<'_>| Some(SeqRange { first: Seq(cursor.u64()?), last: Seq(cursor.u64()?) });
     let ranges = (0..ranges).map(|_| range(cursor)).collect::<Option<Vec<_>>>()?;
     let live = LiveSet::from_ranges(ranges)?;
-    Some(Run { segment, start, count, first, last, bytes, live })
+    Some(Run { segment, start, count, first, last, bytes, contents, live })
 }
 
 #[cfg(test)]
@@ -253,6 +269,7 @@ mod tests {
             first: Seq(first),
             last: Seq(first + 9),
             bytes: 500,
+            contents: Some(Contents { bytes: 400, expiry_ms: Some(first) }),
             live: LiveSet::from_ascending(live.iter().map(|seq| Seq(*seq))),
         };
         let lane = Lane::restored(Some(Seq(40)), vec![run(4, 1, &[1, 2, 9]), run(8, 11, &[11])]);
@@ -295,12 +312,12 @@ mod tests {
         let check = |at: usize, version: u16, features: u16| {
             let mut bytes = encode(&sample().0, &sample().1);
             bytes.truncate(bytes.len() - 4);
-            bytes[at] = 2;
+            bytes[at] = 3;
             let crc = crc32c::crc32c(&bytes);
             bytes.put_u32(crc);
             assert_eq!(decode(&bytes).err(), Some(Refused::Unknown { version, features }));
         };
-        check(4, 2, 0);
-        check(6, 1, 2);
+        check(4, 3, 0);
+        check(6, 2, 3);
     }
 }

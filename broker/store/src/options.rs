@@ -34,7 +34,7 @@ pub enum Event {
 /// See the module's description.
 #[derive(Clone)]
 pub struct Options {
-    /// Bytes of a log file, at least 16 KiB; a multiple of 4 KiB. Bounds a batch. That of an existing store stays.
+    /// Bytes of a log file, at least 16 KiB; a multiple of 4 KiB. Bounds a batch. An existing store keeps its own if that is greater.
     pub log_file_size: u32,
     /// How many log files there are, at least 3. They are used in turn: messages settled before their file's turn comes
     /// again are never written a second time. That of an existing store stays.

@@ -2,7 +2,7 @@
 //!
 //! The keeper only names files and places, so a shard that drains a deep backlog reads at the disk's speed and holds up
 //! nobody. A file named here can be read to the end even if it is removed meanwhile. A log file can be used again
-//! meanwhile: then the checksum is wrong, and the places are asked for again.
+//! meanwhile: then the checksum is wrong, and the keeper is asked whether the message still lies there.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -10,12 +10,14 @@ use std::path::PathBuf;
 use leveret_runtime::fs::File;
 
 use crate::attributes::Attributes;
+use crate::bodies::Bodies;
 use crate::directory::Directory;
-use crate::error::{Error, Flaw};
+use crate::error::Error;
 use crate::ids::{QueueKey, Seq};
 use crate::index::{Index, Queue};
 use crate::keeper::LogFile;
 use crate::lane::{Body, Lane};
+use crate::losses::{Harmed, Place};
 use crate::record::SeqRange;
 use crate::segments::Segments;
 
@@ -67,12 +69,21 @@ pub(crate) struct Plan {
     pub(crate) pieces: Vec<Piece>,
 }
 
+/// What came of carrying out a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    pub(crate) found: Vec<Message>,
+    /// Not where they should be. A log file may have been used again meanwhile.
+    pub(crate) harmed: Vec<Harmed>,
+}
+
 /// Messages that one read can serve.
 #[derive(Debug)]
 pub(crate) struct Piece {
+    queue: QueueKey,
     file: File,
     path: PathBuf,
-    in_log: bool,
+    place: Place,
     from: u64,
     end: u64,
     messages: Vec<Planned>,
@@ -92,26 +103,22 @@ impl Piece {
         self.end - self.from
     }
 
-    /// Reads the messages, and checks them. False if a log file holds something else by now, behind those that were read.
-    pub(crate) fn read(&self, into: &mut Vec<Message>) -> Result<bool, Error> {
-        let size = usize::try_from(self.size()).map_err(|_| Error::Closed)?;
-        let bytes = self.file.read_owned_at(size, self.from).map_err(|e| Error::io("read", &self.path, e))?;
+    /// Reads the messages, and checks them.
+    pub(crate) fn read(&self, reading: &mut Reading) -> Result<(), Error> {
+        let bodies = Bodies::read(&self.file, &self.path, self.from..self.end)?;
         for planned in &self.messages {
             let Planned { seq, attributes, delivery_count, body } = *planned;
-            let at = usize::try_from(u64::from(body.offset) - self.from).map_err(|_| Error::Closed)?;
-            let found = bytes.get(at..).and_then(|rest| rest.get(..body.size as usize));
-            match found.filter(|found| crc32c::crc32c(found) == body.crc) {
-                Some(found) => into.push(Message { seq, attributes, delivery_count, body: found.to_vec() }),
-                None if self.in_log => return Ok(false),
-                None => return Err(Error::damaged(&self.path, u64::from(body.offset), Flaw::Body)),
+            match bodies.take(body)? {
+                Some(bytes) => {
+                    reading.found.push(Message { seq, attributes, delivery_count, body: bytes.into_owned() });
+                }
+                None => {
+                    let (queue, place, offset) = (self.queue, self.place, body.offset);
+                    reading.harmed.push(Harmed { queue, seq, place, offset });
+                }
             }
         }
-        Ok(true)
-    }
-
-    /// The error that it is if what was read twice does not match.
-    pub(crate) fn damaged(&self) -> Error {
-        Error::damaged(&self.path, self.from, Flaw::Body)
+        Ok(())
     }
 }
 
@@ -123,7 +130,8 @@ pub(crate) fn plan(
     segments: &mut Segments,
     directory: &Directory,
 ) -> Result<Plan, Error> {
-    let mut planner = Planner { plan: Plan::default(), limits: request.limits, logs, segments, directory };
+    let mut planner =
+        Planner { queue: request.queue, plan: Plan::default(), limits: request.limits, logs, segments, directory };
     let Some(queue) = index.queue(request.queue) else { return Ok(planner.plan) };
     let lanes = request.range.first.lane()..=request.range.last.lane();
     for (_, lane) in queue.lanes().filter(|(number, _)| lanes.contains(number)) {
@@ -135,6 +143,7 @@ pub(crate) fn plan(
 }
 
 struct Planner<'a> {
+    queue: QueueKey,
     plan: Plan,
     /// What is left of them.
     limits: ReadLimits,
@@ -157,7 +166,7 @@ impl Planner<'_> {
                 let delivery_count = queue.delivery_count(entry.seq);
                 let planned =
                     Planned { seq: entry.seq, attributes: entry.attributes, delivery_count, body: entry.body };
-                if !self.add(planned, false, || (file.clone(), path.clone())) {
+                if !self.add(planned, Place::Segment(run.segment), || (file.clone(), path.clone())) {
                     return Ok(false);
                 }
             }
@@ -167,14 +176,14 @@ impl Planner<'_> {
             let planned = Planned { seq: entry.seq, attributes: entry.attributes, delivery_count, body: entry.body };
             let Some(log) = self.logs.iter().find(|log| log.log == entry.log) else { return Err(Error::Closed) };
             let path = self.directory.log(log.log);
-            if !self.add(planned, true, || (log.file.clone(), path)) {
+            if !self.add(planned, Place::Log(log.log), || (log.file.clone(), path)) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn add(&mut self, planned: Planned, in_log: bool, file: impl FnOnce() -> (File, PathBuf)) -> bool {
+    fn add(&mut self, planned: Planned, place: Place, file: impl FnOnce() -> (File, PathBuf)) -> bool {
         let size = planned.body.size as usize;
         let is_first = self.plan.pieces.is_empty();
         if !is_first && (self.limits.bytes < size || self.limits.messages == 0) {
@@ -194,7 +203,15 @@ impl Planner<'_> {
                 piece.end = piece.end.max(end);
                 piece.messages.push(planned);
             }
-            _ => self.plan.pieces.push(Piece { file, path, in_log, from, end, messages: vec![planned] }),
+            _ => self.plan.pieces.push(Piece {
+                queue: self.queue,
+                file,
+                path,
+                place,
+                from,
+                end,
+                messages: vec![planned],
+            }),
         }
         true
     }

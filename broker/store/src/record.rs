@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn reference(queue: u64, seq: u64, priority: u8) -> Reference {
-        let attributes = Attributes::NONE.with_priority(priority);
+        let attributes = Attributes::NONE.with_head_size(priority.into());
         Reference { queue: QueueKey(queue), seq: Seq(seq), attributes }
     }
 
@@ -181,7 +181,7 @@ mod tests {
         match record {
             Record::Publish { body_size, body_crc, references } => {
                 let places: Vec<_> =
-                    references.iter().map(|r| format!("{}:{}/{}", r.queue, r.seq, r.attributes.priority())).collect();
+                    references.iter().map(|r| format!("{}:{}/{}", r.queue, r.seq, r.attributes.head_size())).collect();
                 format!("publish {body_size} {body_crc} {}", places.join(" "))
             }
             Record::Settle { queue, ranges } => {

@@ -23,7 +23,8 @@ use crate::keeper::LogFile;
 use crate::manifest::{self, LogState, Refused};
 use crate::options::Options;
 use crate::scan::{self, End, Found, LogBytes, Start};
-use crate::segments::read_trailer;
+use crate::segments::{Segments, read_trailer};
+use crate::survey;
 
 /// A directory as it was found.
 pub(crate) struct Opened {
@@ -75,6 +76,23 @@ pub struct LaneState {
     pub bytes: u64,
     /// The last number that is known to have been used: new ones must be greater.
     pub last: Seq,
+    /// Its messages, oldest first, without a word of each.
+    pub stretches: Vec<StretchState>,
+}
+
+/// Neighbours in [`LaneState`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StretchState {
+    /// The first one.
+    pub first: Seq,
+    /// The last one.
+    pub last: Seq,
+    /// How many they are.
+    pub count: u64,
+    /// Bytes of their contents, exactly.
+    pub content: u64,
+    /// When the first of them expires, in milliseconds since 1970; none does if that is not said.
+    pub expiry_ms: Option<u64>,
 }
 
 /// A log file on the disk.
@@ -100,14 +118,20 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened, Error> {
     let directory = Directory::new(path);
     directory.make()?;
     let lock = directory.lock()?;
-    let (state, index) = match directory.read_manifest()? {
+    let (mut state, index) = match directory.read_manifest()? {
         Some(bytes) => read_manifest(&directory, &bytes)?,
         None => (create(&directory, options)?, Index::default()),
     };
+    if state.log_size < options.log_file_size {
+        state.log_size = options.log_file_size;
+        directory.write_manifest(&manifest::encode(&state, &index))?;
+    }
     check_segments(&directory, &state, &index)?;
     remove_strangers(&directory, &index)?;
     let mut opened = replay(&directory, state, index, true)?;
     opened.lock = Some(lock);
+    let mut segments = Segments::new(directory, opened.state.store);
+    opened.recovered.queues = survey::queues(&mut opened.index, &mut segments)?;
     Ok(opened)
 }
 
@@ -218,7 +242,9 @@ pub(crate) fn replay(directory: &Directory, state: LogState, mut index: Index, w
         Start { store: state.store, seq: state.replay_from, previous: state.previous, known_end: state.known_end };
     let mut recovered = Recovered::default();
     let mut used: Vec<(LogId, GroupSeq, u32)> = Vec::new();
+    let mut last = None;
     let end = scan::walk(&on_disk, start, |found| {
+        last = Some(Stretch { log: found.log, offset: found.offset, size: found.bytes.len() });
         if used.last().is_none_or(|(log, ..)| *log != found.log) {
             used.push((found.log, found.head.chain.seq, found.head.chain.previous));
             index.begin_log(found.log);
@@ -228,9 +254,9 @@ pub(crate) fn replay(directory: &Directory, state: LogState, mut index: Index, w
         apply(&mut index, &found).map_err(|flaw| Error::damaged(&directory.log(found.log), found.offset, flaw))
     })?;
     if write {
+        write_anew(&on_disk, last)?;
         sync_replayed(&on_disk, &used)?;
     }
-    recovered.queues = queues(&index);
     let tail_size = end.tail.and_then(|tail| on_disk.get(&tail.log)).map_or(0, |log| whole_pages(log.size));
     let mut logs = VecDeque::new();
     for (log, first, previous) in used {
@@ -245,6 +271,23 @@ pub(crate) fn replay(directory: &Directory, state: LogState, mut index: Index, w
 
 fn whole_pages(size: u64) -> u64 {
     size / ALIGNMENT as u64 * ALIGNMENT as u64
+}
+
+/// A group's bytes in a log file.
+struct Stretch {
+    log: LogId,
+    offset: u64,
+    size: usize,
+}
+
+/// The last group may be one whose sync has failed, which ended the process before this one. Such pages may stand in the cache as
+/// if they were on the disk, and no further sync writes them: only writing them anew makes them durable. Of the groups before it
+/// the disk has said that they are there.
+fn write_anew(on_disk: &BTreeMap<LogId, LogOnDisk>, last: Option<Stretch>) -> Result<(), Error> {
+    let Some(Stretch { log, offset, size }) = last else { return Ok(()) };
+    let Some(log) = on_disk.get(&log) else { return Ok(()) };
+    let bytes = log.read(offset, size)?;
+    log.file.write_all_at(&bytes, offset).map_err(|e| Error::io("write", &log.path, e))
 }
 
 /// What was read may be in the system's cache only: before anything builds on it, it is made durable.
@@ -265,17 +308,4 @@ fn apply(index: &mut Index, found: &Found<'_>) -> Result<(), Flaw> {
         index.apply(found.log, bodies_at, records).map_err(Flaw::Contradiction)?;
     }
     Ok(())
-}
-
-fn queues(index: &Index) -> Vec<QueueState> {
-    let queues = index.queues().into_iter().map(|(key, queue)| {
-        let lanes = queue.lanes().map(|(number, lane)| LaneState {
-            lane: number,
-            count: lane.count(),
-            bytes: lane.bytes(),
-            last: lane.last.unwrap_or_default(),
-        });
-        QueueState { queue: key, count: queue.count(), bytes: queue.bytes(), lanes: lanes.collect() }
-    });
-    queues.collect()
 }

@@ -4,14 +4,17 @@
 //! ends in whatever way, the system takes the room back. There is no list to keep, nothing to recover and no holes to
 //! collect. Stretches should be some megabytes: each is a descriptor.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use leveret_runtime::fs::{self, File};
 
+use crate::bodies::Bodies;
 use crate::directory::Directory;
-use crate::error::{Error, Flaw};
+use crate::error::{Damage, Error, Flaw};
+use crate::lane::Body;
 
 /// A directory for scratch files.
 #[derive(Debug)]
@@ -26,8 +29,7 @@ pub struct Stretch {
     file: File,
     /// For messages about it: the name is gone.
     path: PathBuf,
-    /// Where each message ends, and its checksum.
-    ends: Vec<(u64, u32)>,
+    bodies: Vec<Body>,
 }
 
 impl Scratch {
@@ -62,55 +64,51 @@ impl Scratch {
         let directory = Directory::new(&self.directory);
         let file = directory.create(&path)?;
         directory.remove(&path)?;
-        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(messages.len()));
+        let (mut bytes, mut bodies) = (Vec::new(), Vec::with_capacity(messages.len()));
         for message in messages {
-            bytes.extend_from_slice(message.as_ref());
-            ends.push((bytes.len() as u64, crc32c::crc32c(message.as_ref())));
+            let message = message.as_ref();
+            let too_large = |_| Error::TooLarge { size: bytes.len() + message.len(), limit: u32::MAX as usize };
+            let (offset, size) = (u32::try_from(bytes.len()), u32::try_from(message.len()));
+            let (offset, size) = (offset.map_err(too_large)?, size.map_err(too_large)?);
+            bodies.push(Body { offset, size, crc: crc32c::crc32c(message) });
+            bytes.extend_from_slice(message);
         }
         file.write_owned_at(bytes, 0).map_err(|e| Error::io("write", &path, e))?;
-        Ok(Stretch { file, path, ends })
+        Ok(Stretch { file, path, bodies })
     }
 }
 
 impl Stretch {
     /// How many messages it has.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.bodies.len()
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.bodies.is_empty()
     }
 
-    /// Reads messages back, by their places from 0, with one read. Those beyond the end are not there.
+    /// Reads messages back, by their places from 0, with one read. Those beyond the end are not there; in the place of one that
+    /// is not what was written is an error with file and offset.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Damaged`] if they are not what was written.
+    /// [`Error::Io`], when the disk does not give them.
     ///
     /// # Panics
     /// Outside of a coroutine.
-    pub fn read(&self, places: Range<usize>) -> Result<Vec<Vec<u8>>, Error> {
-        let end = places.end.min(self.ends.len());
-        let Some(wanted) = self.ends.get(places.start..end).filter(|wanted| !wanted.is_empty()) else {
-            return Ok(Vec::new());
-        };
-        let from = places.start.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |(end, _)| *end);
-        let to = wanted.last().map_or(from, |(end, _)| *end);
-        let size = usize::try_from(to - from).map_err(|_| Error::Closed)?;
-        let bytes = self.file.read_owned_at(size, from).map_err(|e| Error::io("read", &self.path, e))?;
-        let (mut rest, mut at, mut messages) = (&bytes[..], from, Vec::with_capacity(wanted.len()));
-        for (end, crc) in wanted {
-            let harmed = || Error::damaged(&self.path, at, Flaw::Body);
-            let size = usize::try_from(end - at).map_err(|_| harmed())?;
-            let (message, others) = rest.split_at_checked(size).ok_or_else(harmed)?;
-            if crc32c::crc32c(message) != *crc {
-                return Err(harmed());
-            }
-            messages.push(message.to_vec());
-            (rest, at) = (others, *end);
-        }
-        Ok(messages)
+    pub fn read(&self, places: Range<usize>) -> Result<Vec<Result<Vec<u8>, Damage>>, Error> {
+        let end = places.end.min(self.bodies.len());
+        let wanted = self.bodies.get(places.start..end).unwrap_or_default();
+        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(Vec::new()) };
+        let span = u64::from(first.offset)..u64::from(last.offset) + u64::from(last.size);
+        let bodies = Bodies::read(&self.file, &self.path, span)?;
+        let take = |body: &Body| Ok(bodies.take(*body)?.map(Cow::into_owned).ok_or_else(|| self.damage(*body)));
+        wanted.iter().map(take).collect()
+    }
+
+    fn damage(&self, body: Body) -> Damage {
+        Damage { path: self.path.clone(), offset: body.offset.into(), what: Flaw::Body }
     }
 }
 
@@ -127,15 +125,30 @@ mod tests {
         let other = scratch.put(&[b"other"]).expect("written");
         assert_eq!(fs::read_dir(path).expect("listed").len(), 0, "no name is left");
         let check = |places: Range<usize>| {
-            let expected = messages.get(places.start..places.end.min(100)).unwrap_or_default();
-            assert_eq!(stretch.read(places).expect("readable"), expected);
+            let expected = messages.get(places.start..places.end.min(100)).unwrap_or_default().iter().cloned().map(Ok);
+            assert_eq!(stretch.read(places).expect("readable"), expected.collect::<Vec<_>>());
         };
         [0..100, 0..1, 99..100, 10..20, 50..50, 90..200, 100..101].into_iter().for_each(check);
-        assert_eq!(other.read(0..1).expect("readable"), [b"other"]);
+        assert_eq!(other.read(0..1).expect("readable"), [Ok(b"other".to_vec())]);
         assert_eq!((stretch.len(), stretch.is_empty()), (100, false));
         fs::write(path.join("0.scratch"), "left by a crash").expect("written");
         Scratch::new(path).expect("made again");
         assert_eq!(fs::read_dir(path).expect("listed").len(), 0);
+    }
+
+    #[test]
+    fn what_is_harmed_is_told_apart() {
+        let runtime = Runtime::builder().simulated(1).build().expect("a runtime");
+        let body = || {
+            let scratch = Scratch::new(Path::new("/scratch")).expect("made");
+            let stretch = scratch.put(&[b"one", b"two", b"six"]).expect("written");
+            stretch.file.write_all_at(b"?", 4).expect("written");
+            let mut read = stretch.read(0..3).expect("readable");
+            let damage = read.remove(1).expect_err("harmed");
+            assert_eq!((damage.offset, damage.what), (3, Flaw::Body));
+            assert_eq!(read, [Ok(b"one".to_vec()), Ok(b"six".to_vec())]);
+        };
+        runtime.run(body).expect("no deadlock");
     }
 
     #[test]

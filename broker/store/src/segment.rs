@@ -10,7 +10,7 @@
 
 use crate::attributes::Attributes;
 use crate::ids::{QueueKey, SegmentId, Seq};
-use crate::lane::{Body, Run};
+use crate::lane::{Body, Contents, Run};
 use crate::live::LiveSet;
 use crate::wire::{Cursor, Put, seal, sealed};
 
@@ -24,7 +24,7 @@ pub(crate) const HEADER_SIZE: usize = 64;
 pub(crate) const TRAILER_SIZE: usize = 64;
 const CRC_AT: usize = 60;
 const RUN_SIZE: usize = 32;
-const ENTRY_SIZE: usize = 32;
+pub(crate) const ENTRY_SIZE: usize = 32;
 /// Messages of one segment: bounds what reading its index takes (2 MiB).
 pub(crate) const ENTRIES_MAX: usize = 64 * 1024;
 
@@ -125,7 +125,8 @@ impl SegmentIndex {
             let (first, last) = (entries.first()?.seq, entries.last()?.seq);
             let live = LiveSet::from_ascending([]);
             let SegmentRun { start, count, bytes, .. } = *run;
-            Some((run.queue, run.lane, Run { segment, start, count, first, last, bytes, live }))
+            let contents = Some(Contents::of(entries));
+            Some((run.queue, run.lane, Run { segment, start, count, first, last, bytes, contents, live }))
         })
     }
 
@@ -215,7 +216,8 @@ fn decode_run(cursor: &mut Cursor<'_>) -> Option<SegmentRun> {
     Some(SegmentRun { queue, lane, start, count, bytes })
 }
 
-fn decode_entry(cursor: &mut Cursor<'_>) -> Option<SegmentEntry> {
+/// Reads an entry.
+pub(crate) fn decode_entry(cursor: &mut Cursor<'_>) -> Option<SegmentEntry> {
     let (seq, attributes) = (Seq(cursor.u64()?), Attributes(cursor.u64()?));
     let body = Body { offset: cursor.u32()?, size: cursor.u32()?, crc: cursor.u32()? };
     (cursor.u32()? == 0).then_some(SegmentEntry { seq, attributes, body })
@@ -227,7 +229,7 @@ mod tests {
 
     fn entry(seq: u64, offset: u32, size: u32) -> SegmentEntry {
         let body = Body { offset, size, crc: 5 };
-        SegmentEntry { seq: Seq(seq), attributes: Attributes::NONE.with_priority(1), body }
+        SegmentEntry { seq: Seq(seq), attributes: Attributes::NONE.with_head_size(1), body }
     }
 
     fn sample() -> SegmentIndex {

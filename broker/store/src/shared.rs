@@ -10,6 +10,8 @@ use crate::stats::Counters;
 
 pub(crate) struct Shared {
     pub(crate) options: Options,
+    /// The store's number.
+    pub(crate) number: u64,
     pub(crate) counters: Counters,
     blocked: AtomicBool,
     failed: AtomicBool,
@@ -25,9 +27,10 @@ pub(crate) struct WriterState {
 }
 
 impl Shared {
-    pub(crate) fn new(options: Options) -> Shared {
+    pub(crate) fn new(options: Options, number: u64) -> Shared {
         Shared {
             options,
+            number,
             counters: Counters::default(),
             blocked: AtomicBool::new(false),
             failed: AtomicBool::new(false),

@@ -21,6 +21,7 @@ pub(crate) struct Counters {
     pub(crate) log_bytes_held: AtomicU64,
     pub(crate) reads: AtomicU64,
     pub(crate) read_bytes: AtomicU64,
+    pub(crate) messages_lost: AtomicU64,
 }
 
 /// See the module's description.
@@ -45,6 +46,8 @@ pub struct Stats {
     pub log_bytes: u64,
     pub cold_reads: u64,
     pub cold_read_bytes: u64,
+    /// Messages that were dropped since they could not be read back: the disk had harmed them.
+    pub messages_lost: u64,
     /// Publishers should wait: see [`Event::Blocked`](crate::Event::Blocked).
     pub blocked: bool,
 }
@@ -67,6 +70,7 @@ impl Counters {
             log_bytes: load(&self.log_bytes_held),
             cold_reads: load(&self.reads),
             cold_read_bytes: load(&self.read_bytes),
+            messages_lost: load(&self.messages_lost),
             blocked,
         }
     }

@@ -10,20 +10,17 @@ use leveret_runtime::random;
 use crate::committer::{Commit, Committer, Current};
 use crate::directory::Directory;
 use crate::error::Error;
-use crate::ids::{GroupSeq, QueueKey};
+use crate::ids::{GroupSeq, QueueKey, Seq};
 use crate::keeper::{Keep, Keeper};
+use crate::losses::Harmed;
 use crate::options::Options;
-use crate::plan::{Message, ReadLimits, ReadRequest};
+use crate::plan::{Message, ReadLimits, ReadRequest, Reading};
 use crate::record::SeqRange;
 use crate::recover::{self, Opened, Recovered};
 use crate::scan::Tail;
 use crate::shared::{Shared, WriterState};
 use crate::stats::{Stats, add};
 use crate::writer::Writer;
-
-/// How often a message that moves while it is read is looked for again. A log file is used again after minutes or, at the
-/// speed of the disk, tenths of a second: twice in a row during one read is not to be expected.
-const READ_ATTEMPTS_MAX: usize = 4;
 
 /// A durable store in one directory. Clones are the same store; they may be on any shard.
 #[derive(Clone)]
@@ -51,7 +48,7 @@ impl Store {
     pub fn open(path: &Path, options: Options) -> Result<(Store, Recovered), Error> {
         let options = options.normalized();
         let Opened { lock, state, index, logs, spares, tail_size, end, recovered } = recover::open(path, &options)?;
-        let shared = Arc::new(Shared::new(options));
+        let shared = Arc::new(Shared::new(options, state.store));
         let (directory, store, log_size) = (Directory::new(path), state.store, state.log_size);
         let current = end.tail.and_then(|tail| {
             let log = logs.iter().find(|log| log.log == tail.log)?;
@@ -82,6 +79,11 @@ impl Store {
         Ok((Store { inner: Arc::new(inner) }, recovered))
     }
 
+    /// Its number, made at random with the directory and the same for as long as that lives.
+    pub fn number(&self) -> u64 {
+        self.inner.shared.number
+    }
+
     /// A writer, for one shard.
     pub fn writer(&self) -> Writer {
         let number = self.inner.writers.fetch_add(1, Ordering::Relaxed);
@@ -95,38 +97,54 @@ impl Store {
     ///
     /// Draining a deep backlog, ask for the next megabyte while this one is delivered.
     ///
+    /// Messages that the disk has harmed are missing in the answer: they are dropped, logged with file and offset, and counted
+    /// in [`Stats::messages_lost`]. What is answered is what was written.
+    ///
     /// # Errors
-    /// [`Error::Damaged`], [`Error::Io`]; [`Error::Closed`].
+    /// [`Error::Damaged`] if a file is gone; [`Error::Io`] if the disk does not give what is there, which is not dropped;
+    /// [`Error::Closed`].
     ///
     /// # Panics
     /// Outside of a coroutine.
     pub fn read(&self, queue: QueueKey, range: SeqRange, limits: ReadLimits) -> Result<Vec<Message>, Error> {
-        let mut attempts = 1;
         loop {
-            let mut messages = Vec::new();
-            let moved = self.read_once(ReadRequest { queue, range, limits }, &mut messages)?;
-            match moved {
-                Some(error) if messages.is_empty() && attempts == READ_ATTEMPTS_MAX => return Err(error),
-                Some(_) if messages.is_empty() => attempts += 1,
-                _ => return Ok(messages), // those before the one that moved are fine
+            let Reading { mut found, harmed } = self.read_once(ReadRequest { queue, range, limits })?;
+            if harmed.is_empty() {
+                return Ok(found);
+            }
+            // Those that have moved are read again where they are now, by this call or, if there are some before, by the next.
+            if let Some(moved) = self.drop_harmed(harmed)?.first() {
+                found.retain(|message| message.seq < *moved);
+            }
+            if !found.is_empty() {
+                return Ok(found);
             }
         }
     }
 
-    /// The error, if a log file does not hold what it should: it may have been used again meanwhile.
-    fn read_once(&self, request: ReadRequest, messages: &mut Vec<Message>) -> Result<Option<Error>, Error> {
+    fn read_once(&self, request: ReadRequest) -> Result<Reading, Error> {
         let (answer_to, answer) = reply();
         self.inner.keeper.send(Keep::Read(request, answer_to)).map_err(|_| Error::Closed)?;
         let plan = answer.wait().map_err(|_| Error::Closed)??;
-        let counters = &self.inner.shared.counters;
+        let (counters, mut reading) = (&self.inner.shared.counters, Reading::default());
         for piece in &plan.pieces {
             add(&counters.reads, 1);
             add(&counters.read_bytes, piece.size());
-            if !piece.read(messages)? {
-                return Ok(Some(piece.damaged()));
-            }
+            piece.read(&mut reading)?;
         }
-        Ok(None)
+        Ok(reading)
+    }
+
+    /// Those that lie elsewhere by now.
+    fn drop_harmed(&self, harmed: Vec<Harmed>) -> Result<Vec<Seq>, Error> {
+        let (answer_to, answer) = reply();
+        self.inner.keeper.send(Keep::Harmed(harmed, answer_to)).map_err(|_| Error::Closed)?;
+        answer.wait().map_err(|_| Error::Closed)
+    }
+
+    /// Counts messages that were trusted to a [`Scratch`](crate::Scratch) file and did not come back.
+    pub fn count_lost(&self, count: u64) {
+        add(&self.inner.shared.counters.messages_lost, count);
     }
 
     /// Totals since it was opened.

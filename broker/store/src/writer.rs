@@ -115,8 +115,9 @@ impl Writer {
             return self.position;
         }
         self.position = self.position();
-        (self.records_size, self.bodies_size) = (self.batch.records.len(), self.batch.bodies.len());
-        // The next turn is probably like this one.
+        // The next turn is probably like one of the last ones; turns with and without bodies often alternate.
+        self.records_size = self.batch.records.len().max(self.records_size - self.records_size / 8);
+        self.bodies_size = self.batch.bodies.len().max(self.bodies_size - self.bodies_size / 8);
         let fresh = Batch {
             writer: self.state.number,
             records: Vec::with_capacity(self.records_size),
@@ -176,6 +177,12 @@ impl Writer {
     /// Bytes of the largest batch, and so of the largest message with what belongs to it.
     pub fn batch_size_max(&self) -> usize {
         self.batch_size_max
+    }
+
+    /// Whether a message with so many references would fit into what the next [`flush`](Writer::flush) hands over.
+    #[inline]
+    pub fn has_room(&self, body_size: usize, references: usize) -> bool {
+        self.room_for(Batch::publish_size(body_size, references)).is_ok()
     }
 
     fn room_for(&self, size: usize) -> Result<(), Error> {

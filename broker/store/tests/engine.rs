@@ -195,3 +195,31 @@ fn what_does_not_fit_is_refused_and_nothing_is_added() {
     })
     .expect("no deadlock");
 }
+
+/// Who raises the greatest size of a message finds room for it in the directory that he has; who lowers it again loses
+/// nothing.
+#[test]
+fn a_log_grows_with_what_is_asked_of_it() {
+    let scratch = Scratch::new("grown");
+    let path = scratch.0.clone();
+    let sized = |log_file_size| Options { log_file_size, ..tiny() };
+    run(move || {
+        let mut kept = Vec::new();
+        for (n, size, body) in [(1, 32, 20), (2, 256, 20), (3, 256, 250), (4, 32, 20), (5, 32, 250), (6, 1024, 1000)] {
+            let (store, _) = Store::open(&path, sized(size * 1024)).expect("opens");
+            let mut writer = store.writer();
+            for again in 0..3 {
+                kept.push((Seq(10 * n + again), vec![n as u8; body * 1024]));
+                let (seq, body) = &kept[kept.len() - 1];
+                let reference = Reference { queue: QueueKey(1), seq: *seq, attributes: Attributes::NONE };
+                writer.publish(&[body], &[reference]).expect("fits");
+                let position = writer.flush();
+                writer.progress().wait(position.0).expect("durable");
+            }
+            let all = read_all(&store, QueueKey(1), ReadLimits::default()).expect("readable");
+            assert!(all.iter().map(|(seq, found)| (*seq, &found.body)).eq(kept.iter().map(|(seq, body)| (*seq, body))));
+            store.close().expect("closes");
+        }
+    })
+    .expect("no deadlock");
+}

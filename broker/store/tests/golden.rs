@@ -1,5 +1,5 @@
-//! A directory that this version wrote, kept as it was: every later version must read it. `golden/v1` holds it with a list of
-//! what is in it; `LEVERET_GOLDEN=write` makes a new one, for a new version of the format.
+//! Directories that each version of the format wrote, kept as they were: every later version must read them. `golden/v1` and so
+//! on hold them with a list of what is in them; `LEVERET_GOLDEN=write` makes the newest one.
 
 mod model;
 
@@ -12,8 +12,11 @@ use model::{Model, Random, read_all};
 
 const LIST: &str = "messages.txt";
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
+/// The version that this program writes.
+const NEWEST: &str = "v2";
+
+fn golden(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(version)
 }
 
 fn options() -> Options {
@@ -32,7 +35,7 @@ fn list(store: &Store, queues: &[QueueKey]) -> String {
     for queue in queues {
         for (seq, kept) in read_all(store, *queue, ReadLimits::default()).expect("readable") {
             let (attributes, crc) = (kept.attributes, crc32c::crc32c(&kept.body));
-            let (expiry, marks) = (attributes.expiry_ms().unwrap_or(0), attributes.marks());
+            let (expiry, marks) = (attributes.expiry_ms().unwrap_or(0), attributes.head_size() >> 8);
             writeln!(text, "{queue} {seq} {expiry} {marks} {} {} {crc}", kept.delivery_count, kept.body.len())
                 .expect("a String takes everything");
         }
@@ -56,12 +59,21 @@ fn write(path: &Path) {
 
 #[test]
 fn what_version_1_wrote_is_read() {
-    run(|| {
-        if std::env::var("LEVERET_GOLDEN").is_ok() {
-            write(&golden());
-        }
-        let copy = std::env::temp_dir().join(format!("leveret-golden-{}", std::process::id()));
-        copy_directory(&golden(), &copy);
+    check("v1");
+}
+
+#[test]
+fn what_version_2_wrote_is_read() {
+    if std::env::var("LEVERET_GOLDEN").is_ok() {
+        run(|| write(&golden(NEWEST))).expect("no deadlock");
+    }
+    check(NEWEST);
+}
+
+fn check(version: &'static str) {
+    run(move || {
+        let copy = std::env::temp_dir().join(format!("leveret-golden-{version}-{}", std::process::id()));
+        copy_directory(&golden(version), &copy);
         let report = tools::check(&copy, &mut |_, _| ()).expect("looked at");
         assert!(report.damages.is_empty() && report.segments > 0 && report.groups > 0, "{report:?}");
         let expected = fs::read_to_string(copy.join(LIST)).expect("there");
@@ -69,6 +81,9 @@ fn what_version_1_wrote_is_read() {
         let queues: Vec<QueueKey> = recovered.queues.iter().map(|queue| queue.queue).collect();
         assert_eq!(list(&store, &queues), expected);
         assert_eq!(recovered.queues.iter().map(|queue| queue.count).sum::<u64>(), expected.lines().count() as u64);
+        let stretches = || recovered.queues.iter().flat_map(|queue| &queue.lanes).flat_map(|lane| &lane.stretches);
+        assert_eq!(stretches().map(|it| it.count).sum::<u64>(), expected.lines().count() as u64);
+        assert!(stretches().any(|it| it.expiry_ms.is_some()));
         store.close().expect("closes");
         fs::remove_dir_all(&copy).expect("removed");
     })

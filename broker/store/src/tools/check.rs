@@ -102,7 +102,7 @@ fn check_log(
     match recover::replay(directory, state, index, false) {
         Ok(opened) => {
             report.groups = opened.recovered.groups;
-            report.messages = Some(opened.recovered.queues.iter().map(|queue| queue.count).sum());
+            report.messages = Some(opened.index.queues().iter().map(|(_, queue)| queue.count()).sum());
             Ok(())
         }
         Err(error) => note(Err(error), report),

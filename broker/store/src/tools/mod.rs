@@ -26,6 +26,9 @@ use crate::scan::LogBytes;
 use crate::segment::SegmentIndex;
 use crate::segments::{read_index, read_trailer};
 
+/// An empty file that [`salvage`] leaves in the new directory: it takes the place of another one. Who accepts it there removes it.
+pub const RESCUED: &str = "RESCUED";
+
 /// Bytes read at once.
 const PIECE_SIZE: usize = 1024 * 1024;
 

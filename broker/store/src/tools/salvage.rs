@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use leveret_runtime::fs::File;
 
-use super::{OnProgress, Survey};
+use super::{OnProgress, RESCUED, Survey};
 use crate::attributes::Attributes;
 use crate::batch;
+use crate::directory::Directory;
 use crate::error::{Damage, Error, Flaw};
 use crate::group::Head;
 use crate::ids::{LogId, QueueKey, SegmentId, Seq};
@@ -82,6 +83,10 @@ pub fn salvage(path: &Path, to: &Path, on_progress: OnProgress<'_>) -> Result<Sa
     }
     writer.flush();
     store.close()?;
+    let directory = Directory::new(to);
+    let mark = to.join(RESCUED);
+    directory.create(&mark)?.sync_all().map_err(|e| Error::io("sync", &mark, e))?;
+    directory.sync(to)?;
     on_progress(total, total);
     Ok(salvaged)
 }

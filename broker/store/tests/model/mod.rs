@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use leveret_store::{Attributes, Error, QueueKey, ReadLimits, Recovered, Reference, Seq, SeqRange, Store, Writer};
+use leveret_store::{
+    Attributes, Error, QueueKey, ReadLimits, Recovered, Reference, Seq, SeqRange, Store, StretchState, Writer,
+};
 
 /// A generator that a seed decides.
 pub(crate) struct Random(pub(crate) u64);
@@ -69,7 +71,8 @@ impl Model {
     fn publish(&mut self, random: &mut Random, writer: &mut Writer) {
         let sizes = [0, 10, 100, 700, 5000];
         let body = vec![random.below(256) as u8; sizes[random.below(5) as usize]];
-        let attributes = Attributes::NONE.with_expiry_ms(Some(random.below(1000))).with_marks(random.below(256) as u8);
+        let attributes =
+            Attributes::NONE.with_expiry_ms(Some(random.below(1000))).with_head_size(random.below(300) as usize);
         let mut references = Vec::new();
         for _ in 0..=random.below(3) {
             let (queue, lane) = (self.some_queue(random), (random.below(3) / 2 * 5) as u8);
@@ -116,6 +119,23 @@ impl Model {
         }
     }
 
+    /// All messages.
+    pub(crate) fn count(&self) -> u64 {
+        self.queues.values().map(|messages| messages.len() as u64).sum()
+    }
+
+    /// Reads everything of a store whose files were harmed: what is there is what was written.
+    /// Answers how many messages are not.
+    pub(crate) fn check_harmed(&self, store: &Store) -> u64 {
+        let mut lost = 0;
+        for (queue, messages) in &self.queues {
+            let found = read_all(store, *queue, ReadLimits::default()).expect("what can be read is read");
+            assert!(found.iter().all(|(seq, kept)| messages.get(seq) == Some(kept)), "queue {queue}");
+            lost += (messages.len() - found.len()) as u64;
+        }
+        lost
+    }
+
     /// Compares the counts.
     pub(crate) fn check_recovered(&self, recovered: &Recovered) {
         for (queue, messages) in &self.queues {
@@ -124,10 +144,25 @@ impl Model {
             let last = messages.keys().next_back();
             let known = found.and_then(|state| state.lanes.iter().map(|lane| lane.last).max());
             assert!(last.copied() <= known);
+            let stretches = found.iter().flat_map(|state| &state.lanes).flat_map(|lane| &lane.stretches);
+            let counts: u64 = stretches.map(|stretch| check_stretch(messages, stretch)).sum();
+            assert_eq!(counts, messages.len() as u64, "queue {queue}");
         }
         let unknown = recovered.queues.iter().filter(|state| !self.queues.contains_key(&state.queue));
         assert_eq!(unknown.map(|state| state.count).sum::<u64>(), 0);
     }
+}
+
+/// What is said of messages that nobody has read is exact.
+fn check_stretch(messages: &Messages, stretch: &StretchState) -> u64 {
+    let inside: Vec<_> = messages.range(stretch.first..=stretch.last).collect();
+    let ends = inside.first().zip(inside.last()).map(|(first, last)| (*first.0, *last.0));
+    assert_eq!(ends, Some((stretch.first, stretch.last)));
+    let content = |kept: &Kept| kept.body.len().saturating_sub(usize::from(kept.attributes.head_size())) as u64;
+    assert_eq!(stretch.count, inside.len() as u64);
+    assert_eq!(stretch.content, inside.iter().map(|(_, kept)| content(kept)).sum::<u64>());
+    assert_eq!(stretch.expiry_ms, inside.iter().filter_map(|(_, kept)| kept.attributes.expiry_ms()).min());
+    stretch.count
 }
 
 /// All that a queue has, read in pieces.
