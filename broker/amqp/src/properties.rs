@@ -78,6 +78,14 @@ impl<'a> Properties<'a> {
         &self.raw
     }
 
+    /// Whether only such are set as say nothing about what the broker is to do with the message but to keep it: it need not
+    /// look at headers, priority, reply-to, expiration or user-id.
+    #[inline]
+    pub fn are_plain(&self) -> bool {
+        const TELLING: u16 = flag::HEADERS | flag::PRIORITY | flag::REPLY_TO | flag::EXPIRATION | flag::USER_ID;
+        self.raw.first_chunk::<2>().is_some_and(|flags| u16::from_be_bytes(*flags) & TELLING == 0)
+    }
+
     /// The same properties with bytes of their own.
     pub fn into_owned(self) -> Properties<'static> {
         Properties { raw: Cow::Owned(self.raw.into_owned()) }

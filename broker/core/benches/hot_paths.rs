@@ -17,7 +17,7 @@ use std::sync::Arc;
 use leveret_core::confirms::Confirms;
 use leveret_core::ledger::{Ledger, Unsettled};
 use leveret_core::message::Message;
-use leveret_core::queue::{ConsumerSpec, Effect, Queue, Settlement, delivery_cost};
+use leveret_core::queue::{ConsumerSpec, Effect, Get, Queue, Settlement, delivery_cost};
 use leveret_core::topology::{
     Bind, BindingEnd, Declared, ExchangeDeclare, Publish, QueueDeclare, QueueRecord, Router, Topology, TopologyChange,
 };
@@ -131,7 +131,7 @@ fn queues() {
         for _ in 0..MESSAGES {
             queue.publish(shared.clone(), Time(0), &mut effects);
         }
-        while let Ok(Some(got)) = queue.get(true, Time(0), &mut effects) {
+        while let Ok(Get::Message(got)) = queue.get(true, Time(0), &mut effects) {
             black_box(&got);
             effects.clear();
         }

@@ -141,7 +141,7 @@ impl DeathHistory {
                 first_time: now,
                 exchange,
                 routing_keys: routing_keys(message),
-                original_expiration_ms: message.expiration_ms,
+                original_expiration_ms: message.expiration_ms(),
             },
         };
         history.entries.insert(0, death);

@@ -7,14 +7,17 @@
 //! waits for.
 //!
 //! ```text
-//!   data:  exchange | routing key | properties (as received) | body
+//!   data:  length u8, exchange | length u8, routing key | properties (as received) | body
 //! ```
+//!
+//! The names lie there as a delivery carries them, so that writing one copies both at once.
 //!
 //! The properties stay undecoded. What the model needs of them (priority, expiration, persistence, CC keys, sometimes
 //! the headers) the shell reads once and states beside them.
 //!
 //! A dead-lettered message keeps the body of the message it was made from by referring to it ([`Builder::body_of`]).
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::death::DeathHistory;
@@ -24,21 +27,27 @@ use crate::value::Arguments;
 /// peer that announces 16 MiB and sends nothing costs no more than this.
 const BODY_RESERVE_MAX: usize = 128 * 1024;
 
+/// The most bytes of a name: "short strings" of AMQP. What is longer (a policy's routing key may be) is cut.
+const NAME_SIZE_MAX: usize = u8::MAX as usize;
+
 /// See the module's description.
 #[derive(Debug)]
 pub struct Message {
-    data: Vec<u8>,
-    exchange_end: u32,
-    key_end: u32,
+    data: Box<[u8]>,
+    extra: Option<Box<Extra>>,
+    /// The expiration property in milliseconds, and one.
+    expiration: Option<NonZeroU64>,
     properties_end: u32,
+    /// Two names and their lengths are below 2^16.
+    key_end: u16,
     /// Delivery mode 2.
     pub persistent: bool,
     /// The priority property; absent counts as 0.
     pub priority: u8,
-    /// The expiration property, in milliseconds.
-    pub expiration_ms: Option<u64>,
-    extra: Option<Box<Extra>>,
 }
+
+/// With the two counts of its `Arc` and what an allocator adds, 64 bytes.
+const _: () = assert!(size_of::<Message>() <= 40);
 
 /// What few messages have.
 #[derive(Debug, Default)]
@@ -55,33 +64,48 @@ impl Message {
     /// Starts a message. `properties` are the bytes of the content header after the body size, exactly as they shall be
     /// delivered. `body_size` is a hint.
     pub fn builder(exchange: &str, routing_key: &str, properties: &[u8], body_size: usize) -> Builder {
-        let head = exchange.len() + routing_key.len() + properties.len();
+        let (exchange, routing_key) = (cut(exchange), cut(routing_key));
+        let key_end = 1 + exchange.len() + 1 + routing_key.len();
+        let head = key_end + properties.len();
         let mut data = Vec::with_capacity(head + body_size.min(BODY_RESERVE_MAX));
+        data.push(exchange.len() as u8);
         data.extend_from_slice(exchange.as_bytes());
+        data.push(routing_key.len() as u8);
         data.extend_from_slice(routing_key.as_bytes());
         data.extend_from_slice(properties);
-        Builder(Self {
-            exchange_end: offset(exchange.len()),
-            key_end: offset(exchange.len() + routing_key.len()),
-            properties_end: offset(head),
-            data,
+        let message = Self {
+            data: Box::default(),
+            extra: None,
+            expiration: None,
+            properties_end: u32::try_from(head).expect("names and properties fit one frame"),
+            key_end: u16::try_from(key_end).expect("names are short"),
             persistent: false,
             priority: 0,
-            expiration_ms: None,
-            extra: None,
-        })
+        };
+        Builder { data, message }
+    }
+
+    #[inline]
+    fn exchange_end(&self) -> usize {
+        1 + usize::from(self.data[0])
     }
 
     /// The exchange it was published to, as the bytes that a delivery carries.
     #[inline]
     pub fn exchange(&self) -> &[u8] {
-        &self.data[..self.exchange_end as usize]
+        &self.data[1..self.exchange_end()]
     }
 
     /// The first routing key, as the bytes that a delivery carries.
     #[inline]
     pub fn routing_key(&self) -> &[u8] {
-        &self.data[self.exchange_end as usize..self.key_end as usize]
+        &self.data[self.exchange_end() + 1..usize::from(self.key_end)]
+    }
+
+    /// Exchange and routing key, each behind its length: two short strings of AMQP.
+    #[inline]
+    pub fn names(&self) -> &[u8] {
+        &self.data[..usize::from(self.key_end)]
     }
 
     /// [`Message::exchange`] as text; checks the bytes, so not for hot paths.
@@ -97,7 +121,7 @@ impl Message {
     /// The property bytes as received.
     #[inline]
     pub fn properties(&self) -> &[u8] {
-        &self.data[self.key_end as usize..self.properties_end as usize]
+        &self.data[usize::from(self.key_end)..self.properties_end as usize]
     }
 
     /// The content.
@@ -112,6 +136,12 @@ impl Message {
     /// Bytes that the message occupies, shared body included; for memory accounting.
     pub fn size(&self) -> usize {
         size_of::<Self>() + self.properties_end as usize + self.body().len()
+    }
+
+    /// The expiration property, in milliseconds.
+    #[inline]
+    pub fn expiration_ms(&self) -> Option<u64> {
+        self.expiration.map(|at| at.get() - 1)
     }
 
     /// Further routing keys from the CC header.
@@ -142,13 +172,17 @@ impl Message {
 
 /// A message being put together; the setters of things that few messages have cost an allocation.
 #[derive(Debug)]
-pub struct Builder(Message);
+pub struct Builder {
+    /// The message's, in the making.
+    data: Vec<u8>,
+    message: Message,
+}
 
 impl Builder {
     /// Appends a piece of the body.
     #[inline]
     pub fn body(&mut self, piece: &[u8]) -> &mut Self {
-        self.0.data.extend_from_slice(piece);
+        self.data.extend_from_slice(piece);
         self
     }
 
@@ -161,19 +195,19 @@ impl Builder {
 
     /// Delivery mode 2: survives a restart in durable queues.
     pub fn persistent(&mut self, persistent: bool) -> &mut Self {
-        self.0.persistent = persistent;
+        self.message.persistent = persistent;
         self
     }
 
     /// The priority property.
     pub fn priority(&mut self, priority: u8) -> &mut Self {
-        self.0.priority = priority;
+        self.message.priority = priority;
         self
     }
 
     /// The expiration property, parsed.
     pub fn expiration_ms(&mut self, ms: Option<u64>) -> &mut Self {
-        self.0.expiration_ms = ms;
+        self.message.expiration = ms.map(|ms| NonZeroU64::MIN.saturating_add(ms));
         self
     }
 
@@ -209,24 +243,25 @@ impl Builder {
 
     /// Bytes of the body so far.
     pub fn body_len(&self) -> usize {
-        self.0.data.len() - self.0.properties_end as usize
+        self.data.len() - self.message.properties_end as usize
     }
 
     /// The finished message, to be shared.
     #[inline]
-    pub fn build(self) -> Arc<Message> {
-        Arc::new(self.0)
+    pub fn build(mut self) -> Arc<Message> {
+        self.message.data = self.data.into_boxed_slice();
+        Arc::new(self.message)
     }
 
     fn extra(&mut self) -> &mut Extra {
-        self.0.extra.get_or_insert_default()
+        self.message.extra.get_or_insert_default()
     }
 }
 
-/// Lengths of names are below 256 and those of properties below one frame; whoever hands in 4 GiB of them has broken
-/// the frame limit.
-fn offset(length: usize) -> u32 {
-    u32::try_from(length).expect("names and properties fit one frame")
+/// What fits a short string.
+#[inline]
+fn cut(name: &str) -> &str {
+    if name.len() <= NAME_SIZE_MAX { name } else { &name[..name.floor_char_boundary(NAME_SIZE_MAX)] }
 }
 
 #[cfg(test)]
@@ -245,10 +280,23 @@ mod tests {
             let message = builder.build();
             assert_eq!((message.exchange_name(), message.routing_key_text()), (exchange, key));
             assert_eq!((message.properties(), message.body()), (properties, &body[..]));
+            let names = [&[exchange.len() as u8], exchange.as_bytes(), &[key.len() as u8], key.as_bytes()].concat();
+            assert_eq!(message.names(), names);
         };
         check("", "", b"", &[]);
         check("amq.topic", "a.b", b"\x10\x00\x02", &[b"hello"]);
         check("", "hello", b"\0\0", &[b"split ", b"in ", b"three"]);
+    }
+
+    #[test]
+    fn names_fit_a_short_string() {
+        let check = |name: &str, expected: usize| {
+            let message = Message::builder(name, name, b"", 0).build();
+            assert_eq!((message.exchange_name(), message.routing_key_text()), (&name[..expected], &name[..expected]));
+        };
+        check(&"x".repeat(255), 255);
+        check(&"x".repeat(256), 255);
+        check(&"ä".repeat(128), 254);
     }
 
     #[test]
@@ -270,6 +318,6 @@ mod tests {
     #[test]
     fn a_huge_announced_body_reserves_little() {
         let builder = Message::builder("x", "k", b"", usize::MAX);
-        assert!(builder.0.data.capacity() <= 2 * BODY_RESERVE_MAX);
+        assert!(builder.data.capacity() <= 2 * BODY_RESERVE_MAX);
     }
 }

@@ -19,6 +19,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Fewer holes than this are never worth moving entries for.
 const HOLES_MIN: usize = 64;
 
+/// More numbers than this are not skipped one by one.
+const SKIP_MAX: u64 = 1024;
+
 /// See the module's description. Numbers start at the value given to [`Slots::starting_at`].
 #[derive(Clone, Debug)]
 pub(crate) struct Slots<T> {
@@ -61,12 +64,40 @@ impl<T> Slots<T> {
 
     /// Gives out every number below `number` without opening it; nothing happens if that is the case already.
     pub(crate) fn skip_to(&mut self, number: u64) {
+        if number.saturating_sub(self.next_number()) > SKIP_MAX {
+            self.move_all_to_old();
+        }
         if self.ring.is_empty() {
             self.base = self.base.max(number);
         }
         while self.next_number() < number {
             self.skip();
         }
+    }
+
+    /// Moves everything from `number` on, which must not lie before the ring, into a map of its own.
+    pub(crate) fn split_off(&mut self, number: u64) -> Self {
+        let index = self.index(number).expect("what is split off is in the ring").min(self.ring.len());
+        let ring = self.ring.split_off(index);
+        let holes = ring.iter().filter(|place| place.is_none()).count();
+        self.holes -= holes;
+        let mut other = Self { base: self.next_number(), ring, holes, old: BTreeMap::new() };
+        other.trim();
+        self.trim();
+        other
+    }
+
+    /// Adds what another map holds, whose numbers are all greater.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        debug_assert!(other.first().is_none_or(|(first, _)| self.next_number() <= first));
+        while let Some((number, entry)) = other.old.pop_first() {
+            self.skip_to(number);
+            self.push(entry);
+        }
+        self.skip_to(other.base);
+        self.holes += other.holes;
+        self.ring.append(&mut other.ring);
+        self.trim();
     }
 
     /// Closes a number; `None` if it is not open.
@@ -187,6 +218,17 @@ impl<T> Slots<T> {
     }
 
     #[cold]
+    fn move_all_to_old(&mut self) {
+        for place in self.ring.drain(..) {
+            if let Some(entry) = place {
+                self.old.insert(self.base, entry);
+            }
+            self.base += 1;
+        }
+        self.holes = 0;
+    }
+
+    #[cold]
     fn move_front_to_old(&mut self) {
         let goal = self.holes / 2;
         while self.holes > goal {
@@ -215,6 +257,9 @@ mod tests {
         let mut model = BTreeMap::new();
         let mut next = 1u64;
         for _ in 0..steps {
+            if random.below(40) == 0 {
+                slots = take_apart(slots, &mut random, next);
+            }
             match random.below(10) {
                 0..=4 => {
                     assert_eq!(slots.push(next), next);
@@ -245,6 +290,26 @@ mod tests {
             assert_eq!(slots.next_number(), next);
         }
         assert!(slots.iter().eq(model.iter().map(|(number, entry)| (*number, entry))));
+    }
+
+    /// Splits the map somewhere in its ring, and puts it together again.
+    fn take_apart(mut slots: Slots<u64>, random: &mut Random, next: u64) -> Slots<u64> {
+        let other = slots.split_off(slots.base + random.below(next - slots.base + 1));
+        slots.check_invariants();
+        other.check_invariants();
+        slots.append(other);
+        slots
+    }
+
+    #[test]
+    fn a_long_way_is_not_gone_step_by_step() {
+        let mut slots = Slots::starting_at(1);
+        let first = slots.push('a');
+        slots.skip_to(1 << 50);
+        let last = slots.push('b');
+        slots.check_invariants();
+        assert_eq!((slots.get(first), slots.get(last), last), (Some(&'a'), Some(&'b'), 1 << 50));
+        assert_eq!((slots.len(), slots.first()), (2, Some((1, &'a'))));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::auth::parse_plain;
-use crate::frame::{write_content, write_deliver, write_heartbeat};
+use crate::frame::{write_content, write_heartbeat};
 use crate::method::{basic, channel, queue};
 use crate::properties::{BasicProperties, Properties};
 use crate::reply::ReplyCode;
@@ -96,8 +96,8 @@ impl Pair {
                     };
                     self.next_tag += 1;
                     let frame_max = self.server.negotiated().frame_max;
-                    let properties = message.properties.raw();
-                    write_deliver(&mut self.to_client, message.channel, frame_max, &deliver, properties, &message.body);
+                    let (out, channel) = (&mut self.to_client, message.channel);
+                    write_content(out, channel, frame_max, &deliver, &message.properties, &message.body);
                 }
                 _ => {}
             }
@@ -239,7 +239,7 @@ fn cutting_the_input_changes_nothing() {
     }
     for body_size in [0, 10, 5000] {
         let deliver = basic::Deliver { delivery_tag: 1, ..Default::default() };
-        write_deliver(&mut stream, 1, 4096, &deliver, &[0, 0], &vec![1; body_size]);
+        write_content(&mut stream, 1, 4096, &deliver, &Properties::default(), &vec![1; body_size]);
     }
     for _ in 0..100 {
         let mut stream = stream.clone();

@@ -222,6 +222,20 @@ impl Connection {
         self.payload_max.saturating_add(FRAME_OVERHEAD).saturating_add(LOOK_AHEAD_SIZE_MAX)
     }
 
+    /// The queue.bind or exchange.bind that `input` begins with, on this channel, and its size: a shell may carry out together
+    /// what was sent together. To be asked right behind another method of that channel; then it is the next event, and the
+    /// shell goes on after it.
+    pub fn next_bind<'i>(&self, input: &'i [u8], channel: u16) -> Option<(Method<'i>, usize)> {
+        let (frame, size) = Frame::parse(input, self.payload_max).ok()??;
+        if frame.kind != FrameKind::Method || frame.channel != channel || !self.phase.is_running() {
+            return None;
+        }
+        match Method::decode(frame.payload) {
+            Ok(method @ (Method::QueueBind(_) | Method::ExchangeBind(_))) => Some((method, size)),
+            _ => None,
+        }
+    }
+
     #[inline]
     fn advance<'i>(&mut self, input: &'i [u8], sink: &mut Sink<'_, 'i>) -> Advance {
         if self.phase == Phase::Header {

@@ -135,6 +135,26 @@ fn publish_method(channel: u16) -> Vec<u8> {
 }
 
 #[test]
+fn a_bind_that_follows_is_seen() {
+    let server = Server::open();
+    let check = |input: &[u8], expected: Option<usize>| {
+        assert_eq!(server.connection.next_bind(input, 1).map(|(_, size)| size), expected);
+    };
+    let queue_bind = method(1, &queue::Bind { queue: "q", exchange: "x", routing_key: "k", ..Default::default() });
+    check(&queue_bind, Some(queue_bind.len()));
+    check(&[&queue_bind[..], b"more"].concat(), Some(queue_bind.len()));
+    check(&queue_bind[..queue_bind.len() - 1], None);
+    check(&method(2, &queue::Bind::default()), None);
+    check(&method(1, &queue::Purge::default()), None);
+    let exchange_bind = method(1, &exchange::Bind { destination: "a", source: "b", ..Default::default() });
+    check(&exchange_bind, Some(exchange_bind.len()));
+    let mut broken = queue_bind.clone();
+    broken[13] = 0xff; // the length of the queue's name
+    check(&broken, None);
+    check(b"", None);
+}
+
+#[test]
 fn handshake() {
     let mut server = Server::new(LIMITS);
     let mut check = |input: &[u8], events: &[&str], sent: &[&str], state: &str| {

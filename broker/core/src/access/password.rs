@@ -96,6 +96,8 @@ impl PasswordHash {
     pub fn matches(&self, password: &[u8]) -> bool {
         match self.algorithm {
             Algorithm::Argon2id => {
+                #[cfg(test)]
+                tests::note_work(argon2_params(&self.text));
                 let phc = Phc::new(&self.text);
                 phc.is_ok_and(|phc| Argon2::default().verify_password(password, &phc).is_ok())
             }
@@ -107,14 +109,16 @@ impl PasswordHash {
     /// As [`PasswordHash::matches`], but takes as long for a user that does not exist and for one with a fast digest as
     /// for any other: time tells nothing about who exists.
     pub fn verify(of: Option<&Self>, password: &[u8]) -> bool {
-        match of {
-            Some(hash) if hash.algorithm == Algorithm::Argon2id => hash.matches(password),
-            other => {
-                let wasted = argon2_text(password, &[0; 16]);
-                std::hint::black_box(wasted);
-                other.is_some_and(|hash| hash.matches(password))
-            }
+        if !of.is_some_and(Self::is_slow) {
+            std::hint::black_box(argon2_text(password, &[0; 16]));
         }
+        of.is_some_and(|hash| hash.matches(password))
+    }
+
+    /// Whether comparing takes at least the work of one of our own digests; imported ones of argon2id may ask for less.
+    fn is_slow(&self) -> bool {
+        let params = (self.algorithm == Algorithm::Argon2id).then(|| argon2_params(&self.text)).flatten();
+        params.is_some_and(|params| params.m_cost() >= ARGON2_MEMORY && params.t_cost() >= ARGON2_PASSES)
     }
 
     /// How it was made.
@@ -147,6 +151,8 @@ pub fn equal(a: &[u8], b: &[u8]) -> bool {
 
 fn argon2_text(password: &[u8], salt: &[u8; 16]) -> String {
     let params = Params::new(ARGON2_MEMORY, ARGON2_PASSES, 1, None).expect("the constants are within argon2's bounds");
+    #[cfg(test)]
+    tests::note_work(Some(params.clone()));
     let salt = SaltString::encode_b64(salt).expect("16 bytes are a salt's recommended size");
     let argon2 = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
     argon2.hash_password(password, &salt).expect("a password is shorter than 4 GiB").to_string()
@@ -184,7 +190,37 @@ fn split(algorithm: Algorithm, text: &str) -> Option<([u8; RABBIT_SALT_SIZE], Ve
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    thread_local! {
+        /// Memory and passes of what this thread has computed by argon2, which is all that takes time.
+        static WORK: RefCell<Vec<(u32, u32)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn note_work(params: Option<Params>) {
+        let params = params.expect("what is computed by argon2 has parameters");
+        WORK.with_borrow_mut(|work| work.push((params.m_cost(), params.t_cost())));
+    }
+
+    /// Who measures how long a refusal takes learns neither whether the user exists nor how its password is kept.
+    #[test]
+    fn a_wrong_password_costs_the_same_work_whoever_the_user() {
+        let once = (ARGON2_MEMORY, ARGON2_PASSES);
+        let check = |hash: Option<&PasswordHash>, expected: &[(u32, u32)]| {
+            WORK.take();
+            assert!(!PasswordHash::verify(hash, b"wrong"));
+            assert_eq!(WORK.take(), expected, "{hash:?}");
+        };
+        check(None, &[once]);
+        for algorithm in Algorithm::ALL {
+            check(Some(&PasswordHash::create(algorithm, b"right", [7; 16])), &[once]);
+        }
+        let weak = "$argon2id$v=19$m=64,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let weak = PasswordHash::parse(Algorithm::Argon2id, weak).expect("an imported digest");
+        check(Some(&weak), &[once, (64, 1)]);
+    }
 
     #[test]
     fn every_algorithm_knows_its_password_again() {

@@ -231,6 +231,13 @@ impl Exchange {
         self.record.kind == ExchangeKind::Topic && !self.leads_on()
     }
 
+    /// Whether its routes depend on nothing but its own bindings and the key.
+    #[inline]
+    pub(crate) fn is_steady(&self) -> bool {
+        let kinds = [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic];
+        kinds.contains(&self.record.kind) && !self.leads_on() && !self.delays() && self.history().is_none()
+    }
+
     /// Whether messages may go on to other exchanges.
     pub(crate) fn leads_on(&self) -> bool {
         self.onward > 0 || self.record.alternate.is_some()

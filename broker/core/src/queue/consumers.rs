@@ -100,6 +100,8 @@ pub(super) struct Consumers {
     single_active: bool,
     active: Option<Holder>,
     arrivals: u64,
+    /// Consumers whose window is used up.
+    full: usize,
 }
 
 impl Consumer {
@@ -128,6 +130,7 @@ impl Consumers {
         let window = i64::try_from(spec.window_bytes).unwrap_or(i64::MAX);
         let arrival = self.arrivals;
         self.arrivals += 1;
+        self.full += usize::from(window <= 0);
         let consumer =
             Consumer { spec, unsettled: 0, window, paused: false, cancelled: false, in_line: false, arrival };
         let holder = self.place(consumer);
@@ -146,8 +149,10 @@ impl Consumers {
         let Some(consumer) = self.get_mut(holder) else { return false };
         consumer.cancelled = true;
         consumer.in_line = false;
+        let is_full = consumer.window <= 0;
         let priority = consumer.spec.priority;
         self.leave_line(holder, priority);
+        self.full -= usize::from(is_full);
         if self.active == Some(holder) {
             self.active = None;
         }
@@ -192,6 +197,7 @@ impl Consumers {
         let consumer = self.places[holder.place()].as_mut().expect("next named it");
         consumer.unsettled += u32::from(!consumer.spec.no_ack);
         consumer.window -= i64::try_from(cost).unwrap_or(i64::MAX);
+        self.full += usize::from(consumer.window <= 0); // it was not, or it could not have taken this
         let place = self.lines.partition_point(|line| line.priority > consumer.spec.priority);
         let line = self.lines.get_mut(place).expect("every consumer has a line");
         debug_assert_eq!(line.waiting.front(), Some(&holder));
@@ -224,7 +230,10 @@ impl Consumers {
         let Some(consumer) = self.get_mut(holder) else { return };
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let full = i64::try_from(consumer.spec.window_bytes).unwrap_or(i64::MAX);
+        let was_full = consumer.window <= 0;
         consumer.window = consumer.window.saturating_add(bytes).min(full);
+        let is_open = was_full && consumer.window > 0;
+        self.full -= usize::from(is_open);
         self.join_line(holder);
     }
 
@@ -249,6 +258,12 @@ impl Consumers {
     /// Live consumers.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Consumer> {
         self.places.iter().flatten().filter(|consumer| !consumer.cancelled)
+    }
+
+    /// Whether some would get more if what they were given were on its way to them.
+    #[inline]
+    pub(super) fn any_is_full(&self) -> bool {
+        self.full > 0
     }
 
     pub(super) fn active(&self) -> Option<ConsumerId> {
@@ -317,6 +332,7 @@ impl Consumers {
     pub(super) fn check_invariants(&self) {
         let live = self.iter().count();
         assert_eq!(live, self.by_id.len());
+        assert_eq!(self.iter().filter(|consumer| consumer.window <= 0).count(), self.full);
         assert_eq!(self.lines.iter().map(|line| line.members).sum::<usize>(), live);
         assert!(self.lines.is_sorted_by(|a, b| a.priority > b.priority));
         let waiting: Vec<_> = self.lines.iter().flat_map(|line| &line.waiting).collect();

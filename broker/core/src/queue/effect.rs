@@ -7,6 +7,8 @@ use crate::ids::{ConsumerId, Seq};
 use crate::message::Message;
 use crate::stream::StreamOffset;
 
+use super::paging::Paged;
+
 /// One request. A call appends all of its effects in the order in which they shall be carried out; none may be left
 /// out.
 ///
@@ -44,6 +46,27 @@ pub enum Effect {
         /// The place of the last one; often the same.
         last: Seq,
     },
+    /// Read messages that are not in memory, those from `first` on, and answer by [`Queue::page`](super::Queue::page) in a later turn.
+    /// There is one such request of a queue at a time, and a few of a stream; none two that begin at the same place.
+    Fetch {
+        /// Where to begin.
+        first: Seq,
+        /// Where to end, unless there is enough before.
+        last: Seq,
+        /// How many bytes are enough, about.
+        size: u64,
+        /// They are where an [`Effect::Spill`] has put them, else in the store.
+        spilled: bool,
+    },
+    /// Write these messages away, for as long as the process lives; they have left memory. They can be asked for at once.
+    Spill {
+        /// The place of the first one.
+        first: Seq,
+        /// The place of the last one.
+        last: Seq,
+        /// In order.
+        messages: Vec<Paged>,
+    },
     /// A stored message came back for the `count`th time: a restart shall not forget that.
     Requeued {
         /// Its place.
@@ -68,6 +91,31 @@ pub struct Delivery {
     pub requeues: u32,
     /// Its place, if the queue is a stream.
     pub offset: Option<StreamOffset>,
+}
+
+/// A [`Delivery`] as whoever carries it out sees it: a message that goes to many need not be counted for each.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the fields are those of the delivery")]
+pub struct Parcel<'a> {
+    pub seq: Seq,
+    pub message: &'a Arc<Message>,
+    pub redelivered: bool,
+    pub requeues: u32,
+    pub offset: Option<StreamOffset>,
+}
+
+impl Delivery {
+    /// Without its consumer.
+    #[inline]
+    pub fn parcel(&self) -> Parcel<'_> {
+        Parcel {
+            seq: self.seq,
+            message: &self.message,
+            redelivered: self.redelivered,
+            requeues: self.requeues,
+            offset: self.offset,
+        }
+    }
 }
 
 /// Why a queue ended by itself.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::death::DeathReason;
-use crate::ids::{Seq, Time};
+use crate::ids::{ConsumerId, Seq, Time};
 use crate::message::Message;
 
 use super::consumers::{Holder, delivery_cost};
@@ -64,29 +64,64 @@ impl Queue {
         Published::Accepted { seq, stored }
     }
 
+    /// The short way of [`Queue::publish`], for what happens most: a consumer waits, and nothing else is to be looked at. The
+    /// message is that consumer's, and no effect is left to carry out. `None` changes nothing; then publish it the long way.
+    #[inline]
+    pub fn publish_straight(&mut self, message: &Arc<Message>, now: Time) -> Option<(ConsumerId, Seq)> {
+        let is_simple = !self.ended
+            && self.stream.is_none()
+            && !(self.durable && message.persistent)
+            && self.expiry.first().is_none()
+            && !self.refuses(message);
+        if !is_simple || self.head_level().is_some() {
+            return None;
+        }
+        let holder = self.consumers.next()?;
+        let level = self.level(message);
+        let spec = self.consumers.delivered(holder, delivery_cost(message));
+        let (consumer, no_ack) = (spec.id, spec.no_ack);
+        self.counters.published += 1;
+        self.counters.delivered += 1;
+        self.counters.delivered_no_ack += u64::from(no_ack);
+        let number = if no_ack {
+            self.lanes[level].skip()
+        } else {
+            let expiry = self.expiry_of(message, now).map(Expiry::at);
+            let (message, state) = (message.clone(), State::Unsettled(holder));
+            let entry = Entry { message, expiry, requeues: 0, state, stored: false, indexed: false };
+            self.lanes[level].push_unsettled(entry)
+        };
+        Some((consumer, seq(level, number)))
+    }
+
     /// Whether a message of it belongs in the store: persistent in a durable queue, any in a stream.
     pub fn stores(&self, message: &Message) -> bool {
         self.durable && (message.persistent || self.stream.is_some())
     }
 
+    /// The time that is to be stored with a message that was just published: when it expires; in a stream, when it came.
+    pub fn time_to_store(&self, message: &Message, now: Time) -> Option<Time> {
+        match &self.stream {
+            Some(stream) => Some(stream.log().newest_time()),
+            None => self.expiry_of(message, now),
+        }
+    }
+
     /// When a message that is enqueued now will expire: "min(queue x-message-ttl, message expiration)".
-    pub fn expiry_of(&self, message: &Message, now: Time) -> Option<Time> {
+    pub(super) fn expiry_of(&self, message: &Message, now: Time) -> Option<Time> {
         if self.stream.is_some() {
             return None;
         }
-        let ttls = [self.settings.message_ttl_ms, message.expiration_ms];
+        let ttls = [self.settings.message_ttl_ms, message.expiration_ms()];
         ttls.into_iter().flatten().min().map(|ms| now.plus_ms(ms))
     }
 
     /// Puts a message back that the store kept, in its old place. To be called before anything else, for each priority
-    /// in ascending order; `false` if the place does not fit (then publish it anew).
+    /// in ascending order; `false` if the place does not fit (then publish it anew), or if it is a stream.
     pub fn restore(&mut self, seq: Seq, message: Arc<Message>, expiry: Option<Time>, requeues: u32) -> bool {
-        if let Some(stream) = &mut self.stream {
-            return stream.restore(seq.0, message, self.last_used, &self.settings.retention);
-        }
         let (level, number) = (level(seq), number(seq));
         match self.lanes.get_mut(level) {
-            Some(lane) if lane.next_number() <= number => lane.skip_to(number),
+            Some(lane) if self.stream.is_none() && lane.next_number() <= number => lane.skip_to(number),
             _ => return false,
         }
         let expiry = expiry.map(Expiry::at);
@@ -99,6 +134,20 @@ impl Queue {
     /// delivered before" is what that flag says. To be called when all are restored.
     pub fn doubt_restored(&mut self) {
         self.lanes.iter_mut().for_each(|lane| lane.doubt_all());
+    }
+
+    /// The same for the messages up to this place, of its priority.
+    pub fn doubt_up_to(&mut self, last: Seq) {
+        if let Some(lane) = self.lanes.get_mut(level(last)) {
+            lane.doubt_below(number(last).saturating_add(1));
+        }
+    }
+
+    /// For each priority the place up to which messages may have been delivered before a crash, if there are any left: what
+    /// [`Queue::doubt_up_to`] wants to hear at the next start.
+    pub fn doubts(&self) -> Vec<Seq> {
+        let lanes = self.lanes.iter().enumerate();
+        lanes.filter_map(|(level, lane)| Some(seq(level, lane.in_doubt_below()?.checked_sub(1)?))).collect()
     }
 
     /// Places up to this one were given out before a restart, and are not to be given out again.
@@ -165,10 +214,12 @@ impl Queue {
     fn enqueue(&mut self, level: usize, entry: Entry, now: Time, effects: &mut Vec<Effect>) -> Seq {
         let expires_now = entry.expiry.is_some_and(|expiry| expiry.time() <= now);
         let seq = self.push(level, entry);
+        self.send_away(level, effects);
         if expires_now {
             self.expire_messages(now, effects);
         }
         self.drop_overflow(effects);
+        self.look_ahead(now, effects);
         seq
     }
 
@@ -185,9 +236,9 @@ impl Queue {
 
     /// Whether one more message would exceed a limit in a mode that refuses new ones. As in RabbitMQ, a waiting
     /// consumer does not help.
+    #[inline]
     fn refuses(&self, message: &Message) -> bool {
-        let modes = [Overflow::RejectPublish, Overflow::RejectPublishDlx];
-        modes.contains(&self.settings.overflow)
+        self.settings.overflow != Overflow::DropHead
             && self.has_length_limit()
             && self.is_over(self.ready_count() + 1, self.ready_bytes() + message.body().len() as u64)
     }
@@ -199,5 +250,42 @@ impl Queue {
     fn is_over(&self, count: u64, bytes: u64) -> bool {
         self.settings.max_length.is_some_and(|max| count > max)
             || self.settings.max_length_bytes.is_some_and(|max| bytes > max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::ConsumerSpec;
+    use crate::queue::tests::{declare, int, spec};
+    use crate::value::Value;
+
+    #[test]
+    fn the_short_way_of_a_publish_is_taken_where_nothing_else_is_to_be_done() {
+        let check =
+            |arguments: &[(&str, Value)], no_ack: bool, persistent: bool, before: usize, expected: Option<u64>| {
+                let message = || {
+                    let mut message = Message::builder("x", "k", b"", 0);
+                    message.persistent(persistent);
+                    message.build()
+                };
+                let mut queue = declare(true, false, arguments).expect("valid arguments");
+                let (now, mut effects) = (Time(0), Vec::new());
+                queue.consume(ConsumerSpec { no_ack, prefetch: 1, ..spec(1) }, now, &mut effects).expect("admitted");
+                (0..before).for_each(|_| _ = queue.publish(message(), now, &mut effects));
+                let taken = queue.publish_straight(&message(), now);
+                assert_eq!(taken.map(|(consumer, _)| consumer.0), expected);
+                assert_eq!(queue.counters().published, queue.counters().delivered + queue.ready_count());
+                queue.check_invariants(now);
+            };
+        let refusing = |max| [("x-max-length", int(max)), ("x-overflow", Value::str("reject-publish"))];
+        check(&[], false, false, 0, Some(1));
+        check(&[], true, false, 2, Some(1));
+        check(&[], false, false, 1, None); // its prefetch is used up
+        check(&[], false, false, 2, None); // others wait before it
+        check(&[], false, true, 0, None); // the store has to know
+        check(&[("x-max-priority", int(3))], false, false, 0, Some(1));
+        check(&refusing(0), true, false, 0, None);
+        check(&refusing(1), true, false, 0, Some(1));
     }
 }

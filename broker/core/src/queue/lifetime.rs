@@ -22,11 +22,12 @@ impl Queue {
     /// as things stand; ask again after any other call.
     pub fn next_expiry(&mut self) -> Option<Time> {
         if let Some(stream) = &self.stream {
-            return stream.is_behind().then_some(Time(0));
+            let now = stream.is_behind().then_some(Time(0));
+            return now.or_else(|| stream.due(&self.settings.retention));
         }
         self.forget_dead_expiries();
         let message = self.expiry.first().map(|(time, _)| time);
-        [message, self.lease_end()].into_iter().flatten().min()
+        [message, self.away_expiry(), self.lease_end()].into_iter().flatten().min()
     }
 
     /// Time has passed: removes messages whose time to live is over, up to [`EXPIRE_BATCH_MAX`], and ends the queue if
@@ -70,10 +71,16 @@ impl Queue {
         }
         let count = self.ready_count();
         for level in (0..self.lanes.len()).rev() {
+            if let Some((first, last)) = self.lanes[level].forget_away()
+                && self.durable
+            {
+                effects.push(Effect::Settled { first: seq(level, first), last: seq(level, last) });
+            }
             match self.lanes[level].take_all_if_ready() {
                 Some(entries) => {
-                    entries.iter().for_each(|(number, entry)| settled(seq(level, number), entry, effects));
-                    self.remains.add(entries);
+                    let all = entries.iter().flat_map(|part| part.iter());
+                    all.for_each(|(number, entry)| settled(seq(level, number), entry, effects));
+                    entries.into_iter().for_each(|part| self.remains.add(part));
                 }
                 None => self.purge_one_by_one(level, effects),
             }
@@ -113,7 +120,7 @@ impl Queue {
             effects.push(Effect::Cancelled { consumer });
         }
         for lane in &mut self.lanes {
-            self.remains.add(std::mem::take(lane).into_entries());
+            std::mem::take(lane).into_entries().into_iter().for_each(|part| self.remains.add(part));
         }
         self.expiry = ExpiryIndex::default();
         self.consumers = Consumers::new(self.settings.single_active_consumer);
@@ -140,7 +147,7 @@ impl Queue {
 
     pub(super) fn index_expiry(&mut self, time: Time, seq: Seq) {
         self.expiry.add(time, seq);
-        if self.expiry.is_bloated(self.ready_count()) {
+        if self.expiry.is_bloated(self.ready_count() - self.away_count()) {
             let lanes = &mut self.lanes;
             self.expiry.retain(|seq| unindex_if_dead(lanes, seq));
         }
@@ -171,6 +178,15 @@ impl Queue {
         {
             self.expiry.remove_first();
         }
+    }
+
+    /// When something that is away expires; while a page is on its way nobody can look.
+    fn away_expiry(&mut self) -> Option<Time> {
+        if !self.has_away || self.reading.is_some() {
+            return None;
+        }
+        self.has_away = self.lanes.iter().any(|lane| !lane.away().is_empty());
+        self.lanes.iter().filter_map(|lane| lane.away().earliest()).min()
     }
 
     /// "unused (no consumers, no declare, no get) for that long" (RabbitMQ).

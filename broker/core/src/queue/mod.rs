@@ -17,6 +17,7 @@
 //! itself and its inspection. The queue does not know channels, tags, sockets or the store. It knows whether a message
 //! *is* stored and says when that is settled.
 
+mod away;
 mod consumers;
 mod effect;
 mod expiry;
@@ -25,6 +26,7 @@ mod lane;
 mod lifetime;
 #[cfg(test)]
 mod oracle;
+mod paging;
 mod remains;
 mod serving;
 pub mod settings;
@@ -33,11 +35,12 @@ mod settling;
 mod tests;
 
 pub use consumers::{ConsumerSpec, DELIVERY_OVERHEAD_BYTES, delivery_cost};
-pub use effect::{Delivery, Effect, EndReason};
+pub use effect::{Delivery, Effect, EndReason, Parcel};
 pub use incoming::Published;
 pub use lifetime::EXPIRE_BATCH_MAX;
+pub use paging::{Page, Paged, Windows};
 pub use remains::Remains;
-pub use serving::Got;
+pub use serving::{Get, Got};
 pub use settling::Settlement;
 
 use std::sync::Arc;
@@ -50,6 +53,7 @@ use crate::topology::QueueRecord;
 use consumers::{Consumer, Consumers};
 use expiry::ExpiryIndex;
 use lane::{Entry, Lane, State};
+use paging::Reading;
 use settings::{DeadLetterTarget, QueueKind, QueueSettings};
 
 /// Where a priority sits in a [`Seq`]; below it the number within the lane. At a million messages a second 56 bits last
@@ -116,6 +120,16 @@ pub struct Queue {
     stream: Option<Box<Stream>>,
     /// Removed and not freed yet.
     remains: Remains,
+    /// How much stays in memory; `None`: all.
+    windows: Option<Windows>,
+    /// The page that was asked for.
+    reading: Option<Reading>,
+    /// Spills that are being written.
+    spilling: u32,
+    /// Some lane may have messages that are not in memory.
+    has_away: bool,
+    /// The last page was to find what has expired.
+    has_looked: bool,
 }
 
 impl Queue {
@@ -139,6 +153,11 @@ impl Queue {
             counters: Counters::default(),
             stream: (record.settings.kind == QueueKind::Stream).then(Box::default),
             remains: Remains::default(),
+            windows: None,
+            reading: None,
+            spilling: 0,
+            has_away: false,
+            has_looked: false,
         }
     }
 
@@ -202,6 +221,13 @@ impl Queue {
         self.lanes.iter().map(Lane::unsettled_bytes).sum()
     }
 
+    /// Whether messages of more than this weight wait in memory for consumers that are behind: what they were given fills their
+    /// windows. (Not those that have unsettled messages enough.)
+    #[inline]
+    pub fn is_crowded(&self, weight: u64) -> bool {
+        self.consumers.any_is_full() && self.lanes.iter().map(Lane::ready_weight).sum::<u64>() > weight
+    }
+
     /// Consumers, waiting ones included.
     pub fn consumer_count(&self) -> u64 {
         self.consumers.len() as u64 + self.stream.as_ref().map_or(0, |stream| stream.reader_count())
@@ -237,21 +263,23 @@ impl Queue {
         }))
     }
 
-    /// Ready messages in the order of delivery; all of them, if it is a stream.
+    /// Ready messages in the order of delivery, up to the first one that is not in memory.
     pub fn ready(&self) -> impl Iterator<Item = (Seq, &Arc<Message>)> {
         let ready = self.entries_in_order().filter(|(_, entry)| entry.state == State::Ready);
-        let records = self.stream.iter().flat_map(|stream| stream.log().iter());
+        let streams = self.stream.iter().filter(|stream| stream.log().last_away().is_none());
+        let records = streams.flat_map(|stream| stream.log().tail());
         ready.map(|(seq, it)| (seq, &it.message)).chain(records.map(|(offset, record)| (Seq(offset), &record.message)))
     }
 
-    /// Unsettled messages.
+    /// Unsettled messages; of priorities below the first one that has messages away, none.
     pub fn unsettled(&self) -> impl Iterator<Item = (Seq, &Arc<Message>)> {
         self.entries_in_order().filter(|(_, entry)| entry.state != State::Ready).map(|(seq, it)| (seq, &it.message))
     }
 
     fn entries_in_order(&self) -> impl Iterator<Item = (Seq, &Entry)> {
-        let lanes = self.lanes.iter().enumerate().rev();
-        lanes.flat_map(|(level, lane)| lane.iter().map(move |(number, entry)| (seq(level, number), entry)))
+        let gap = self.lanes.iter().rposition(|lane| !lane.away().is_empty()).unwrap_or(0);
+        let lanes = self.lanes.iter().enumerate().skip(gap).rev();
+        lanes.flat_map(|(level, lane)| lane.iter_head().map(move |(number, entry)| (seq(level, number), entry)))
     }
 
     fn resource(&self) -> Resource {
@@ -275,7 +303,7 @@ impl Queue {
         let is_behind = self.next_expiry().is_some_and(|time| time <= now);
         if !self.ended && !is_behind {
             assert!(
-                self.ready_count() == 0 || self.consumers.next().is_none(),
+                self.ready_count() == 0 || self.consumers.next().is_none() || self.reading.is_some(),
                 "nothing waits while somebody can take it"
             );
         }
@@ -289,7 +317,9 @@ impl Queue {
         let top = self.lanes.iter().rposition(|lane| lane.ready() > 0).unwrap_or(0);
         assert!(self.top >= top);
         let indexed: std::collections::BTreeSet<_> = self.expiry.seqs().collect();
-        for (seq, entry) in self.entries_in_order() {
+        let lanes = self.lanes.iter().enumerate();
+        for (seq, entry) in lanes.flat_map(|(level, lane)| lane.iter().map(move |(at, entry)| (seq(level, at), entry)))
+        {
             assert!(!entry.indexed || indexed.contains(&seq), "what counts as indexed is in the index");
             assert!(entry.state != State::Ready || entry.indexed == entry.expiry.is_some());
         }

@@ -47,7 +47,16 @@ enum Allowed {
     Purge,
 }
 
+/// A page that the queue has asked for.
+#[derive(Clone, Copy)]
+struct Asked {
+    first: Seq,
+    last: Seq,
+    size: u64,
+}
+
 struct Model {
+    asked: Option<Asked>,
     settings: QueueSettings,
     messages: Vec<ModelMessage>,
     consumers: Vec<ModelConsumer>,
@@ -131,8 +140,8 @@ impl Model {
             Place::Ready if self.settings.delivery_limit.is_some_and(|limit| it.requeues > limit) => {
                 Some(DeathReason::DeliveryLimit)
             }
-            Place::Ready if it.expiry.is_some_and(|expiry| expiry <= self.now) => Some(DeathReason::Expired),
             Place::Ready if allowed == Allowed::Purge => None,
+            Place::Ready if it.expiry.is_some_and(|expiry| expiry <= self.now) => Some(DeathReason::Expired),
             Place::Ready => {
                 assert!(is_head && self.settings.overflow == Overflow::DropHead && self.is_over_limit(), "{seq} stays");
                 Some(DeathReason::MaxLength)
@@ -153,11 +162,14 @@ impl Model {
                     assert!(letter.is_none() || first == last, "each letter has its settlement");
                     let mut reason = None;
                     for seq in (first.0..=last.0).map(Seq) {
+                        if allowed == Allowed::Purge && !self.messages.iter().any(|it| it.seq == seq) {
+                            continue; // a purge names what is away from end to end
+                        }
                         reason = self.reason_to_go(seq, allowed);
                         assert!(first == last || reason.is_none() || self.settings.dead_letter.is_none());
                         removed = Some(self.messages.remove(self.index(seq)));
                     }
-                    let it = removed.take().expect("a range is not empty");
+                    let Some(it) = removed.take() else { continue };
                     let expected = reason.filter(|_| self.settings.dead_letter.is_some());
                     let found = letter.take().inspect(|(message, _)| assert!(Arc::ptr_eq(message, &it.message)));
                     assert_eq!(found.map(|(_, reason)| reason), expected, "{first}");
@@ -165,7 +177,13 @@ impl Model {
                 Effect::Requeued { seq, count } => {
                     assert_eq!(self.messages[self.index(*seq)].requeues, *count, "{seq} came back so often");
                 }
-                Effect::Cancelled { .. } | Effect::Ended(_) => panic!("nobody asked for {effect:?}"),
+                Effect::Fetch { first, last, size, spilled } => {
+                    assert!(self.asked.is_none() && !spilled, "one page at a time, of what the store has");
+                    self.asked = Some(Asked { first: *first, last: *last, size: *size });
+                }
+                Effect::Spill { .. } | Effect::Cancelled { .. } | Effect::Ended(_) => {
+                    panic!("nobody asked for {effect:?}")
+                }
             }
         }
         assert!(letter.is_none(), "a settlement follows");
@@ -174,15 +192,49 @@ impl Model {
     fn compare(&self, queue: &mut Queue) {
         queue.check_invariants(self.now);
         let ready: Vec<_> = self.ready().into_iter().map(|it| it.seq).collect();
-        assert_eq!(queue.ready().map(|(seq, _)| seq).collect::<Vec<_>>(), ready);
+        let shown: Vec<_> = queue.ready().map(|(seq, _)| seq).collect();
+        assert!(ready.starts_with(&shown), "{shown:?}, {ready:?}");
+        assert!(queue.away_count() > 0 || shown.len() == ready.len());
         let bytes: usize = self.ready().iter().map(|it| it.message.body().len()).sum();
         assert_eq!((queue.ready_count(), queue.ready_bytes()), (ready.len() as u64, bytes as u64));
         assert_eq!(queue.unsettled_count() as usize, self.messages.len() - ready.len());
         assert_eq!(queue.consumer_count() as usize, self.consumers.len());
+        if self.asked.is_some() {
+            return; // what a page is awaited for is not done
+        }
         assert!(ready.is_empty() || !self.consumers.iter().any(|it| self.can_take(it)), "nothing waits for nothing");
         assert!(self.settings.overflow != Overflow::DropHead || !self.is_over_limit());
         let next = self.ready().iter().filter_map(|it| it.expiry).min();
-        assert_eq!(queue.next_expiry(), next);
+        let found = queue.next_expiry();
+        if queue.away_count() == 0 {
+            assert_eq!(found, next);
+        } else {
+            let is_bound = next.is_none_or(|next| found.is_some_and(|found| found <= next));
+            assert!(is_bound, "{found:?} is no bound of {next:?}");
+        }
+    }
+
+    /// What a reader finds: what the store was not told to forget.
+    fn read(&self, asked: Asked) -> Page {
+        let kept = self.messages.iter().filter(|it| (asked.first..=asked.last).contains(&it.seq));
+        let mut found: Vec<Paged> = kept
+            .map(|it| Paged {
+                seq: it.seq,
+                message: it.message.clone(),
+                expiry: it.expiry,
+                requeues: it.requeues,
+                stored: true,
+            })
+            .collect();
+        found.sort_by_key(|it| it.seq);
+        let mut size = 0;
+        let enough = found.iter().position(|it| {
+            size += it.message.size() as u64;
+            size >= asked.size
+        });
+        found.truncate(enough.map_or(usize::MAX, |at| at + 1));
+        let through = found.last().filter(|_| enough.is_some()).map_or(asked.last, |it| it.seq);
+        Page { first: asked.first, through, messages: found }
     }
 }
 
@@ -192,6 +244,9 @@ struct Run {
     random: Random,
     effects: Vec<Effect>,
     next_consumer: u64,
+    /// A page that was read as soon as it was asked for.
+    early: Option<Page>,
+    pages: u64,
 }
 
 impl Run {
@@ -205,7 +260,7 @@ impl Run {
         };
         maybe(40, "x-max-priority", |random| int(random.below(4) as i64));
         maybe(40, "x-message-ttl", |random| int(random.below(100) as i64));
-        maybe(40, "x-max-length", |random| int(random.below(8) as i64));
+        maybe(40, "x-max-length", |random| int(random.below(20) as i64));
         maybe(20, "x-max-length-bytes", |random| int(random.below(40) as i64));
         maybe(50, "x-dead-letter-exchange", |_| Value::str("dlx"));
         maybe(30, "x-delivery-limit", |random| int(random.below(4) as i64));
@@ -213,10 +268,17 @@ impl Run {
         maybe(40, "x-overflow", |random| {
             Value::str(["drop-head", "reject-publish", "reject-publish-dlx"][random.below(3) as usize])
         });
-        let queue = declare(true, false, &arguments).expect("valid arguments");
+        let mut queue = declare(true, false, &arguments).expect("valid arguments");
+        queue.set_windows(random.chance(75).then(|| Windows {
+            head: random.below(900),
+            tail: random.below(300),
+            spill: 1,
+            may_spill: random.chance(50),
+        }));
         let settings = queue.settings().clone();
-        let model = Model { settings, messages: Vec::new(), consumers: Vec::new(), active: None, now: Time(0) };
-        Self { queue, model, random, effects: Vec::new(), next_consumer: 0 }
+        let model =
+            Model { asked: None, settings, messages: Vec::new(), consumers: Vec::new(), active: None, now: Time(0) };
+        Self { queue, model, random, effects: Vec::new(), next_consumer: 0, early: None, pages: 0 }
     }
 
     fn step(&mut self) {
@@ -238,8 +300,28 @@ impl Run {
             95..=98 => self.resume(),
             _ => self.purge(),
         }
+        if self.random.chance(70) {
+            self.answer_pages();
+        } else if self.early.is_none() && self.random.chance(50) {
+            self.early = self.model.asked.map(|asked| self.model.read(asked));
+        }
         self.model.compare(&mut self.queue);
-        assert!(self.model.ready().iter().all(|it| it.expiry.is_none_or(|expiry| expiry > self.model.now)));
+        let is_expired = |it: &&ModelMessage| it.expiry.is_some_and(|expiry| expiry <= self.model.now);
+        assert!(self.model.asked.is_some() || !self.model.ready().iter().any(is_expired));
+    }
+
+    /// The pages come, at last.
+    fn answer_pages(&mut self) {
+        let mut left = 10_000;
+        while let Some(asked) = self.model.asked.take() {
+            let page = self.early.take().unwrap_or_else(|| self.model.read(asked));
+            assert_eq!(page.first, asked.first);
+            assert_eq!(self.queue.page(page, self.model.now, &mut self.effects), 0);
+            self.judge(Allowed::Usual);
+            self.pages += 1;
+            left -= 1;
+            assert!(left > 0, "it asks for ever");
+        }
     }
 
     fn judge(&mut self, allowed: Allowed) {
@@ -305,15 +387,23 @@ impl Run {
 
     fn get(&mut self) {
         let no_ack = self.random.chance(30);
-        let got = self.queue.get(no_ack, self.model.now, &mut self.effects).expect("not refused");
-        let Some(got) = got else {
-            self.judge(Allowed::Usual);
-            return assert!(self.model.ready().is_empty());
+        let got = match self.queue.get(no_ack, self.model.now, &mut self.effects).expect("not refused") {
+            Get::Message(got) => got,
+            Get::Empty => {
+                self.judge(Allowed::Usual);
+                return assert!(self.model.ready().is_empty());
+            }
+            Get::Later => {
+                self.judge(Allowed::Usual);
+                return assert!(self.model.asked.is_some() && self.queue.away_count() > 0);
+            }
         };
+        let fetch = self.effects.pop_if(|effect| matches!(effect, Effect::Fetch { .. }));
         let seq = got.delivery.seq;
         if no_ack {
             assert!(self.take_settlement(seq));
         }
+        self.effects.extend(fetch);
         self.judge(Allowed::Usual);
         assert_eq!(self.model.ready().first().map(|it| it.seq), Some(seq));
         let index = self.model.index(seq);
@@ -419,11 +509,14 @@ impl Run {
 
 #[test]
 fn agrees_with_a_naive_model() {
-    for seed in 0..200 {
+    let mut pages = 0;
+    for seed in 0..300 {
         let mut run = Run::new(seed);
         for step in 0..400 {
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.step()));
             assert!(result.is_ok(), "seed {seed}, step {step}, settings {:?}", run.model.settings);
         }
+        pages += run.pages;
     }
+    assert!(pages > 1_500, "{pages} pages");
 }

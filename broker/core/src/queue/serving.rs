@@ -9,7 +9,18 @@ use super::lane::Entry;
 use super::settings::QueueKind;
 use super::{Queue, number, push_settled, seq};
 
-/// The answer to a get.
+/// What comes of a get.
+#[derive(Clone, Debug)]
+pub enum Get {
+    /// A message.
+    Message(Got),
+    /// There is none.
+    Empty,
+    /// The next one is not in memory: ask again when the page has come.
+    Later,
+}
+
+/// A message that was got.
 #[derive(Clone, Debug)]
 pub struct Got {
     /// The message.
@@ -95,7 +106,7 @@ impl Queue {
 
     /// basic.get: takes the next message, consumers or not. Without `no_ack` it is unsettled until it is settled or
     /// requeued.
-    pub fn get(&mut self, no_ack: bool, now: Time, effects: &mut Vec<Effect>) -> Result<Option<Got>, Error> {
+    pub fn get(&mut self, no_ack: bool, now: Time, effects: &mut Vec<Effect>) -> Result<Get, Error> {
         if self.ended {
             return Err(Error::NotFound(self.resource()));
         }
@@ -109,44 +120,55 @@ impl Queue {
         while !self.expire_messages(now, effects) {}
         let Some(level) = self.head_level() else {
             self.counters.got_empty += 1;
-            return Ok(None);
+            return Ok(Get::Empty);
         };
-        let Some((delivery, is_settled)) = self.take_head(level, None, Holder::GET, no_ack) else { return Ok(None) };
+        let Some((delivery, is_settled)) = self.take_head(level, None, Holder::GET, no_ack) else {
+            self.look_ahead(now, effects);
+            return Ok(Get::Later);
+        };
         self.counters.got += 1;
         self.counters.got_no_ack += u64::from(no_ack);
         if is_settled {
             push_settled(delivery.seq, effects);
         }
-        Ok(Some(Got { delivery, remaining: self.ready_count() }))
+        self.look_ahead(now, effects);
+        Ok(Get::Message(Got { delivery, remaining: self.ready_count() }))
     }
 
     /// Hands ready messages to consumers until one or the other runs out; what remains must be within the limits. While
     /// more messages have expired than one call removes, nobody gets anything.
     #[inline]
     pub(super) fn dispatch(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        if !self.expire_messages(now, effects) {
-            return;
+        if self.expire_messages(now, effects) {
+            self.serve(effects);
         }
+        self.look_ahead(now, effects);
+    }
+
+    #[inline]
+    fn serve(&mut self, effects: &mut Vec<Effect>) {
         while let Some(level) = self.head_level() {
             match self.consumers.next() {
-                Some(holder) => self.deliver_to(level, holder, effects),
+                Some(holder) if self.deliver_to(level, holder, effects) => {}
+                Some(_) => return, // the head is away
                 None => return self.drop_overflow(effects),
             }
         }
     }
 
-    fn deliver_to(&mut self, level: usize, holder: Holder, effects: &mut Vec<Effect>) {
-        let Some((_, entry)) = self.lanes[level].head() else { return };
+    fn deliver_to(&mut self, level: usize, holder: Holder, effects: &mut Vec<Effect>) -> bool {
+        let Some((_, entry)) = self.lanes[level].head() else { return false };
         let spec = self.consumers.delivered(holder, delivery_cost(&entry.message));
         let (consumer, no_ack) = (spec.id, spec.no_ack);
         self.counters.delivered += 1;
         self.counters.delivered_no_ack += u64::from(no_ack);
-        let Some((delivery, is_settled)) = self.take_head(level, Some(consumer), holder, no_ack) else { return };
+        let Some((delivery, is_settled)) = self.take_head(level, Some(consumer), holder, no_ack) else { return false };
         let seq = delivery.seq;
         effects.push(Effect::Deliver(delivery));
         if is_settled {
             push_settled(seq, effects);
         }
+        true
     }
 
     /// Takes the head of a lane for a consumer or a get; also whether the store has to hear that it is settled by that.

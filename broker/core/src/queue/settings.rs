@@ -52,6 +52,14 @@ pub enum QueueKind {
 }
 
 impl QueueKind {
+    /// Whether an argument belongs to other types of queues only.
+    pub(crate) fn is_foreign(self, argument: &str) -> bool {
+        let is_of = |names: &[&str], kind| names.contains(&argument) && self != kind;
+        is_of(STREAM_ONLY, QueueKind::Stream)
+            || is_of(QUORUM_ONLY, QueueKind::Quorum)
+            || (self == QueueKind::Stream && NOT_FOR_STREAMS.contains(&argument))
+    }
+
     /// The value of x-queue-type.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -141,7 +149,8 @@ impl QueueSettings {
     }
 }
 
-fn kind(queue: &Resource, arguments: &Arguments) -> Result<QueueKind, Error> {
+/// The type that arguments ask for. `queue` is only for the error.
+pub(crate) fn kind(queue: &Resource, arguments: &Arguments) -> Result<QueueKind, Error> {
     let refuse = |reason| invalid("x-queue-type", queue, reason);
     match arguments.get("x-queue-type") {
         None => Ok(QueueKind::Classic),
@@ -203,12 +212,7 @@ struct Parse<'a> {
 
 impl Parse<'_> {
     fn refuse_other_types(&self) -> Result<(), Error> {
-        let is_of = |names: &[&str], name: &str, kind| names.contains(&name) && self.kind != kind;
-        let foreign = |name: &str| {
-            let is_other = is_of(STREAM_ONLY, name, QueueKind::Stream) || is_of(QUORUM_ONLY, name, QueueKind::Quorum);
-            is_other || (self.kind == QueueKind::Stream && NOT_FOR_STREAMS.contains(&name))
-        };
-        match self.arguments.iter().find(|(name, _)| foreign(name)) {
+        match self.arguments.iter().find(|(name, _)| self.kind.is_foreign(name)) {
             None => Ok(()),
             Some((name, _)) => {
                 let argument = name.into();

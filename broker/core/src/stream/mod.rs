@@ -9,27 +9,36 @@
 //! gives a reader credit and nothing else; reject, nack and requeue do the same. A delivery is named by a number of its own rather
 //! than by its offset, because several readers may hold the same message.
 //!
-//! The log is in memory as a whole. What is in the store is the same as for any queue: messages by number (here: by offset), until
-//! they are settled (here: until retention drops them).
+//! The newest messages are in memory, as many as a queue's tail window has room for. Older ones lie in the store, where all are
+//! anyway: messages by number (here: by offset), until they are settled (here: until retention drops them). The stream is data and
+//! cannot read: it asks by [`Effect::Fetch`] for pages, a few at a time, and readers take turns, so that who is far behind holds
+//! up nobody. Without a store (simulations of shards alone) everything stays in memory.
 
 pub mod log;
+mod reader;
 pub mod start;
 #[cfg(test)]
 mod tests;
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use crate::ids::{ConsumerId, Seq, Time};
 use crate::message::Message;
-use crate::queue::{ConsumerSpec, Delivery, Effect, delivery_cost};
+use crate::queue::{ConsumerSpec, Delivery, Effect, Page, Paged, Windows};
 use crate::slots::Slots;
-use std::sync::Arc;
 
-use log::{Log, Record, Retention};
-use start::StreamSpec;
+use log::{Log, Outline, Record, Retained, Retention};
+use reader::{Next, Reader};
 
 /// Messages that a call passes over because a filter does not want them. The next call goes on: see [`Stream::is_behind`].
 const SCAN_MAX: usize = 4096;
+
+/// Pages of a stream that are read at the same time.
+const READS_MAX: usize = 2;
+
+/// Readers that are behind share a window, but each has at least this many bytes of it.
+const SHARE_MIN: u64 = 64 * 1024;
 
 /// A message's place in its stream, as consumers are told. Holds one more than the offset, so that "none" takes no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +53,6 @@ impl StreamOffset {
     pub fn get(self) -> u64 {
         self.0.get() - 1
     }
-}
-
-#[derive(Debug)]
-struct Reader {
-    spec: ConsumerSpec,
-    wants: StreamSpec,
-    /// The offset to look at next.
-    position: u64,
-    unsettled: u32,
-    window: i64,
-    paused: bool,
 }
 
 /// A delivery that is not settled.
@@ -72,18 +70,20 @@ pub(crate) struct Stream {
     readers: Vec<Reader>,
     /// Deliveries by number.
     held: Slots<Held>,
-}
-
-impl Reader {
-    fn can_take(&self) -> bool {
-        let has_credit = self.spec.no_ack || self.spec.prefetch == 0 || self.unsettled < self.spec.prefetch;
-        has_credit && self.window > 0 && !self.paused
-    }
+    /// How much stays in memory; `None`: all.
+    windows: Option<Windows>,
+    /// Where the pages begin that are being read.
+    reads: Vec<u64>,
+    /// One of them is for retention: it begins here.
+    looking: Option<u64>,
+    /// The reader whose turn it is to ask for a page.
+    turn: usize,
 }
 
 impl Default for Stream {
     fn default() -> Self {
-        Self { log: Log::default(), readers: Vec::new(), held: Slots::starting_at(0) }
+        let (log, readers, held) = (Log::default(), Vec::new(), Slots::starting_at(0));
+        Self { log, readers, held, windows: None, reads: Vec::new(), looking: None, turn: 0 }
     }
 }
 
@@ -99,16 +99,13 @@ impl Stream {
         self.log.append(message, now, retention);
         self.retain(retention, now, effects);
         self.serve(effects);
+        self.relieve();
     }
 
-    /// Puts a message back that the store kept; `false` if its offset was given out meanwhile. Its age counts from `now`.
-    pub(crate) fn restore(&mut self, offset: u64, message: Arc<Message>, now: Time, retention: &Retention) -> bool {
-        self.log.skip_to(offset);
-        let fits = self.log.next() == offset;
-        if fits {
-            self.log.append(message, now, retention);
-        }
-        fits
+    /// Adds messages that the store kept, without having them in memory: so many, with so many bytes, of which the first came at
+    /// that time. `false` if these offsets were given out meanwhile.
+    pub(crate) fn restore(&mut self, first: u64, last: u64, (count, bytes): (u64, u64), first_time: Time) -> bool {
+        self.log.restore(first, last, count, bytes, first_time)
     }
 
     /// Offsets below this one were given out before a restart.
@@ -116,26 +113,63 @@ impl Stream {
         self.log.skip_to(offset);
     }
 
+    /// From now on it keeps no more than this in memory.
+    pub(crate) fn set_windows(&mut self, windows: Option<Windows>) {
+        self.windows = windows;
+    }
+
+    /// Lets go of what is too much in memory.
+    pub(crate) fn relieve(&mut self) {
+        if let Some(windows) = self.windows {
+            self.log.trim(windows.tail);
+        }
+    }
+
     /// Drops what need not be kept any more; the store may forget it too.
     pub(crate) fn retain(&mut self, retention: &Retention, now: Time, effects: &mut Vec<Effect>) {
-        if let Some((first, last)) = self.log.retain(retention, now) {
+        let Retained { dropped, unknown } = self.log.retain(retention, now);
+        if let Some((first, last)) = dropped {
             effects.push(Effect::Settled { first: Seq(first), last: Seq(last) });
         }
+        if let (Some((first, last)), None, Some(windows)) = (unknown, self.looking, self.windows) {
+            self.looking = Some(first);
+            self.fetch(first, last, windows.head / 2, effects);
+        }
+    }
+
+    /// When [`Stream::retain`] has something to do because time has passed.
+    pub(crate) fn due(&self, retention: &Retention) -> Option<Time> {
+        if self.looking.is_some() { None } else { self.log.due(retention) }
+    }
+
+    /// A page has come. Answers how many messages are not there though they should be.
+    pub(crate) fn page(&mut self, page: Page, retention: &Retention, now: Time, effects: &mut Vec<Effect>) -> u64 {
+        let (first, through) = (page.first.0, page.through.0);
+        let Some(at) = self.reads.iter().position(|read| *read == first) else { return 0 };
+        self.reads.remove(at);
+        self.looking.take_if(|looking| *looking == first);
+        let read = records(page, self.log.first(), self.log.time_about(first));
+        let outlines: Vec<Outline> = read.iter().map(outline).collect();
+        let missing = self.log.learn(first.max(self.log.first()), through, &outlines, retention);
+        let share = self.share();
+        for reader in &mut self.readers {
+            reader.take(&self.log, (first, through), &read, share);
+        }
+        self.retain(retention, now, effects);
+        self.serve(effects);
+        missing
     }
 
     /// Adds a reader.
     pub(crate) fn consume(&mut self, spec: ConsumerSpec, effects: &mut Vec<Effect>) {
-        let wants = spec.stream.as_deref().cloned().unwrap_or_default();
-        let position = wants.start.resolve(&self.log);
-        let window = i64::try_from(spec.window_bytes).unwrap_or(i64::MAX);
-        self.readers.push(Reader { spec, wants, position, unsettled: 0, window, paused: false });
+        self.readers.push(Reader::new(spec, &self.log));
         self.serve(effects);
     }
 
     /// Removes a reader; whether it was there. What it holds may still be settled.
     pub(crate) fn cancel(&mut self, id: ConsumerId) -> bool {
         let before = self.readers.len();
-        self.readers.retain(|reader| reader.spec.id != id);
+        self.readers.retain(|reader| reader.id() != id);
         self.readers.len() < before
     }
 
@@ -146,7 +180,7 @@ impl Stream {
             let Some(held) = self.held.remove(seq.0) else { continue };
             found = true;
             if let Some(reader) = self.reader(held.reader) {
-                reader.unsettled = reader.unsettled.saturating_sub(1);
+                reader.settled();
             }
         }
         self.serve(effects);
@@ -157,9 +191,7 @@ impl Stream {
     pub(crate) fn decline(&mut self, id: ConsumerId, seq: Seq) {
         let Some(held) = self.held.remove(seq.0) else { return };
         if let Some(reader) = self.reader(id) {
-            reader.paused = true;
-            reader.unsettled = reader.unsettled.saturating_sub(1);
-            reader.position = reader.position.min(held.offset);
+            reader.declined(held.offset);
         }
     }
 
@@ -172,26 +204,31 @@ impl Stream {
 
     pub(crate) fn credit(&mut self, id: ConsumerId, bytes: u64, effects: &mut Vec<Effect>) {
         if let Some(reader) = self.reader(id) {
-            let full = i64::try_from(reader.spec.window_bytes).unwrap_or(i64::MAX);
-            reader.window = reader.window.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX)).min(full);
+            reader.credit(bytes);
         }
         self.serve(effects);
     }
 
-    /// Gives every reader what it can take.
+    /// Gives every reader what it can take, and asks for what they need next.
     pub(crate) fn serve(&mut self, effects: &mut Vec<Effect>) {
         for reader in &mut self.readers {
             serve(reader, &self.log, &mut self.held, effects);
         }
+        self.look_ahead(effects);
     }
 
     /// Whether a reader had to pass over so many messages that it has not seen all that it may take; [`Stream::serve`] goes on.
     pub(crate) fn is_behind(&self) -> bool {
-        self.readers.iter().any(|reader| reader.can_take() && reader.position < self.log.next())
+        self.readers.iter().any(|reader| reader.can_take() && reader.has_next(&self.log))
     }
 
     pub(crate) fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Bytes of memory that its messages take. One that was read for several readers counts for each.
+    pub(crate) fn weight(&self) -> u64 {
+        self.log.weight() + self.readers.iter().map(Reader::weight).sum::<u64>()
     }
 
     pub(crate) fn unsettled_count(&self) -> u64 {
@@ -203,7 +240,7 @@ impl Stream {
     }
 
     pub(crate) fn reader_ids(&self) -> Vec<ConsumerId> {
-        self.readers.iter().map(|reader| reader.spec.id).collect()
+        self.readers.iter().map(Reader::id).collect()
     }
 
     /// The readers: what was asked for, unsettled deliveries, whether paused, the window.
@@ -212,8 +249,65 @@ impl Stream {
     }
 
     fn reader(&mut self, id: ConsumerId) -> Option<&mut Reader> {
-        self.readers.iter_mut().find(|reader| reader.spec.id == id)
+        self.readers.iter_mut().find(|reader| reader.id() == id)
     }
+
+    /// Asks for the pages that readers need next; those that have waited longest first.
+    fn look_ahead(&mut self, effects: &mut Vec<Effect>) {
+        if self.windows.is_none() || self.log.last_away().is_none() {
+            return;
+        }
+        let share = self.share();
+        for _ in 0..self.readers.len() {
+            if self.reads.len() >= READS_MAX {
+                return;
+            }
+            self.turn = (self.turn + 1) % self.readers.len();
+            let first = self.readers.get(self.turn).and_then(|reader| reader.to_read(&self.log, share));
+            if let (Some(first), Some(last)) = (first, self.log.last_away()) {
+                self.fetch(first, last, share / 2, effects);
+            }
+        }
+    }
+
+    /// Asks for a page, unless one that begins there is on its way.
+    fn fetch(&mut self, first: u64, last: u64, size: u64, effects: &mut Vec<Effect>) {
+        if !self.reads.contains(&first) {
+            self.reads.push(first);
+            effects.push(Effect::Fetch { first: Seq(first), last: Seq(last), size, spilled: false });
+        }
+    }
+
+    /// Bytes that may be read ahead for a reader.
+    fn share(&self) -> u64 {
+        let behind = self.readers.iter().filter(|reader| reader.is_behind(&self.log)).count();
+        self.windows.map_or(u64::MAX, |windows| (windows.head / behind.max(1) as u64).max(SHARE_MIN.min(windows.head)))
+    }
+
+    /// Panics if the fields contradict each other.
+    #[cfg(test)]
+    pub(crate) fn check_invariants(&self) {
+        self.log.check_invariants();
+        assert!(self.reads.len() <= READS_MAX + 1 && self.looking.is_none_or(|looking| self.reads.contains(&looking)));
+        for reader in self.readers.iter().filter(|reader| reader.can_take() && !reader.has_next(&self.log)) {
+            let is_waiting = reader.to_read(&self.log, self.share()).is_none() || !self.reads.is_empty();
+            assert!(is_waiting, "who needs a page has asked for it, or others are before it");
+        }
+    }
+}
+
+/// What a page has of the messages that are still there; none of them came before `newest`.
+fn records(page: Page, first: u64, mut newest: Time) -> Vec<(u64, Record)> {
+    let messages = page.messages.into_iter().filter(|it| it.seq.0 >= first);
+    let record = |it: Paged| {
+        newest = newest.max(it.expiry.unwrap_or_default());
+        (it.seq.0, Record { message: it.message, time: newest })
+    };
+    messages.map(record).collect()
+}
+
+fn outline((offset, record): &(u64, Record)) -> Outline {
+    Outline { offset: *offset, time: record.time, bytes: record.message.body().len() as u64 }
 }
 
 fn serve(reader: &mut Reader, log: &Log, held: &mut Slots<Held>, effects: &mut Vec<Effect>) {
@@ -221,21 +315,20 @@ fn serve(reader: &mut Reader, log: &Log, held: &mut Slots<Held>, effects: &mut V
         if !reader.can_take() {
             return;
         }
-        let Some((offset, Record { message, .. })) = log.from(reader.position) else { return };
-        reader.position = offset + 1;
-        if reader.wants.filter.as_ref().is_some_and(|filter| !filter.admits(message)) {
-            continue;
-        }
+        let (offset, message) = match reader.next(log) {
+            Next::Message(offset, message) => (offset, message),
+            Next::Unwanted => continue,
+            Next::Nothing => return,
+        };
         let seq = match reader.spec.no_ack {
             true => held.skip(),
-            false => held.push(Held { reader: reader.spec.id, offset }),
+            false => held.push(Held { reader: reader.id(), offset }),
         };
-        reader.unsettled += u32::from(!reader.spec.no_ack);
-        reader.window -= i64::try_from(delivery_cost(message)).unwrap_or(i64::MAX);
+        reader.delivered(&message);
         effects.push(Effect::Deliver(Delivery {
-            consumer: Some(reader.spec.id),
+            consumer: Some(reader.id()),
             seq: Seq(seq),
-            message: message.clone(),
+            message,
             redelivered: false,
             requeues: 0,
             offset: Some(StreamOffset::new(offset)),

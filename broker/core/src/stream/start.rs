@@ -50,11 +50,11 @@ impl StreamSpec {
 }
 
 impl Start {
-    /// The offset to begin with.
+    /// The offset to begin with; for a time, one before which nothing is wanted.
     pub(super) fn resolve(self, log: &Log) -> u64 {
         match self {
             Self::First => log.first(),
-            Self::Last => log.next().saturating_sub(1).max(log.first()),
+            Self::Last => log.last(),
             Self::Next => log.next(),
             Self::Offset(offset) => offset.max(log.first()),
             Self::Time(time) => log.at_time(time),

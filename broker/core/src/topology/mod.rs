@@ -82,7 +82,7 @@ impl Topology {
         Self::default()
     }
 
-    /// Counts the changes applied.
+    /// Counts the changes, also those that policies make: what was learned of routes holds while it is the same.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -135,6 +135,7 @@ impl Topology {
     /// Sets an exchange's alternate exchange from policies: not a change to send, since every replica works it out from
     /// the same policies. An exchange that has one by argument keeps it.
     pub fn set_alternate(&mut self, vhost: VhostId, exchange: &str, alternate: Option<Name>) {
+        self.epoch += 1;
         self.with_vhost(vhost, |vhost| vhost.set_alternate(exchange, alternate));
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Inequivalent, Resource};
 use crate::exchange::Destination;
 use crate::ids::{ConnectionId, Name, QueueId, QueueKey, ShardId, VhostId};
-use crate::queue::settings::{QueueKind, QueueSettings};
+use crate::queue::settings::{QueueKind, QueueSettings, kind as queue_kind};
 use crate::value::{Arguments, Value};
 
 use super::{Declared, RESERVED_PREFIX, Topology, TopologyChange, Vhost, clean_name};
@@ -116,9 +116,9 @@ impl Topology {
             return Err(Error::ReservedName(resource));
         }
         if let Some(current) = vhost.queue(name) {
-            let settings = QueueSettings::parse(&resource, &arguments);
-            check_equivalence(resource, declare, &arguments, settings.as_ref().ok(), current)?;
-            settings?;
+            // Whether the arguments are good ones was asked when it was made.
+            let kind = queue_kind(&resource, &arguments).ok();
+            check_equivalence(resource, declare, &arguments, kind, current)?;
             return Ok(Declared::Existing(current.clone()));
         }
         let settings = QueueSettings::parse(&resource, &arguments)?;
@@ -208,7 +208,7 @@ fn check_equivalence(
     subject: Resource,
     declare: &QueueDeclare<'_>,
     arguments: &Arguments,
-    settings: Option<&QueueSettings>,
+    kind: Option<QueueKind>,
     current: &QueueRecord,
 ) -> Result<(), Error> {
     if current.exclusive_owner != declare.exclusive.then_some(declare.connection) {
@@ -220,7 +220,7 @@ fn check_equivalence(
         .into_iter()
         .find(|(_, received, current)| received != current)
         .map(|(name, received, current)| (name, Some(Value::Bool(received)), Some(Value::Bool(current))));
-    let different = flag.or_else(|| first_different(arguments, settings, current));
+    let different = flag.or_else(|| first_different(arguments, kind, current));
     match different {
         None => Ok(()),
         Some((argument, received, current)) => {
@@ -254,14 +254,12 @@ const COMPARED: &[&str] = &[
 
 type Different = (&'static str, Option<Value>, Option<Value>);
 
-fn first_different(
-    arguments: &Arguments,
-    settings: Option<&QueueSettings>,
-    current: &QueueRecord,
-) -> Option<Different> {
-    let kinds_agree = settings.is_some_and(|settings| settings.kind == current.settings.kind);
+fn first_different(arguments: &Arguments, kind: Option<QueueKind>, current: &QueueRecord) -> Option<Different> {
+    let kinds_agree = kind == Some(current.settings.kind);
     let compared = COMPARED.iter().filter(|name| **name != "x-queue-type" || !kinds_agree);
+    // "The type's arguments": what means nothing to the queue that is there is not looked at.
     compared
+        .filter(|name| !kinds_agree || !current.settings.kind.is_foreign(name))
         .map(|name| (*name, arguments.get(name).cloned(), current.arguments.get(name).cloned()))
         .find(|(_, received, current)| received != current)
 }

@@ -45,6 +45,13 @@ impl<'a> PublishPoint<'a> {
         self.exchange.is_some_and(|(_, node)| node.exchange.reads_headers() || node.exchange.leads_on())
     }
 
+    /// Whether messages go the same way for as long as they have the same key and the topology its
+    /// [epoch](Topology::epoch), and nothing is done to them aside.
+    #[inline]
+    pub fn is_steady(&self) -> bool {
+        self.exchange.is_none_or(|(_, node)| node.exchange.is_steady())
+    }
+
     /// Its record; `None` for the default exchange.
     pub fn record(&self) -> Option<&'a ExchangeRecord> {
         self.exchange.map(|(_, node)| &*node.exchange.record)
