@@ -4,10 +4,19 @@ const DAY_MS: u64 = 86_400_000;
 
 /// Milliseconds since 1970 as RabbitMQ's API writes them: `2026-11-23T13:24:53.000+00:00`.
 pub(crate) fn timestamp(ms: u64) -> String {
+    format!("{}.{:03}+00:00", to_the_second(ms), ms % 1000)
+}
+
+/// Seconds since 1970 as `2026-11-23T13:24:53Z`; what was before counts as 0.
+pub fn utc(seconds: i64) -> String {
+    format!("{}Z", to_the_second(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)))
+}
+
+fn to_the_second(ms: u64) -> String {
     let (year, month, day) = date(ms / DAY_MS);
-    let (rest, millis) = (ms % DAY_MS / 1000, ms % 1000);
+    let rest = ms % DAY_MS / 1000;
     let (hours, minutes, seconds) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}+00:00")
+    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}")
 }
 
 /// The Gregorian date of a day, counted from 1970-01-01. Years are counted from March, so that the leap day is the last one.
@@ -34,5 +43,6 @@ mod tests {
         check(1_709_251_199_999, "2024-02-29T23:59:59.999+00:00");
         check(1_795_440_293_007, "2026-11-23T13:24:53.007+00:00");
         check(4_107_542_400_000, "2100-03-01T00:00:00.000+00:00");
+        assert_eq!((utc(1_795_440_293), utc(-1)), ("2026-11-23T13:24:53Z".into(), "1970-01-01T00:00:00Z".into()));
     }
 }

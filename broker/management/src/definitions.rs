@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::access::{show_permission, show_topic};
 use crate::api::bodies::Fields;
-use crate::api::policies::{show_parameter, show_policy};
+use crate::api::policies::{parameters_of, show_policy};
 use crate::api::users;
 use crate::failure::Failure;
 use crate::json::{from_arguments, from_field, to_field};
@@ -22,6 +22,9 @@ use crate::port::{Actor, Broker, Command, Facts};
 const OBJECTS_MAX: usize = 1_000_000;
 /// Names that the broker declares by itself begin with this.
 const RESERVED: &str = "amq.";
+
+/// The global parameter with the digest of the files that were imported at a start; it is about this broker alone and does not leave it.
+pub const IMPORTED_DEFINITIONS: &str = "imported_definition_hash_value";
 
 // ---- out
 
@@ -33,7 +36,8 @@ pub(crate) fn export(topology: &Topology, access: &Access, facts: &Facts) -> Val
     document.insert("vhosts".into(), vhosts(topology, access));
     document.insert("permissions".into(), permissions(access));
     document.insert("topic_permissions".into(), topic_permissions(access));
-    let globals = access.global_parameters().map(|(name, value)| json!({"name": **name, "value": from_field(value)}));
+    let globals = access.global_parameters().filter(|(name, _)| &***name != IMPORTED_DEFINITIONS);
+    let globals = globals.map(|(name, value)| json!({"name": **name, "value": from_field(value)}));
     document.insert("global_parameters".into(), globals.collect());
     let names: Vec<Name> = sorted_vhosts(topology).into_iter().map(|(_, vhost)| vhost.name().clone()).collect();
     let of_all = |of: &dyn Fn(&str) -> Vec<Value>| names.iter().flat_map(|name| of(name)).collect::<Value>();
@@ -67,8 +71,8 @@ pub(crate) fn export_vhost(topology: &Topology, access: &Access, facts: &Facts, 
     document.insert("default_queue_type".into(), json!(settings.default_queue_type.as_deref().unwrap_or("classic")));
     let limits = access.vhost(name).map(|it| limits_of(it.limits.iter().map(|(limit, value)| (limit.as_str(), value))));
     document.insert("limits".into(), limits.unwrap_or_else(|| json!({})));
-    document.insert("parameters".into(), without_vhost(parameters(access, name)).collect());
-    document.insert("policies".into(), without_vhost(policies(access, name)).collect());
+    document.insert("parameters".into(), parameters(access, name).into());
+    document.insert("policies".into(), policies(access, name).into());
     if let Some((_, vhost)) = found {
         document.insert("queues".into(), without_vhost(queues(vhost)).collect());
         document.insert("exchanges".into(), without_vhost(exchanges(vhost)).collect());
@@ -133,22 +137,8 @@ fn topic_permissions(access: &Access) -> Value {
         .collect()
 }
 
-/// "operator policies are component operator_policy", and limits component vhost-limits.
 fn parameters(access: &Access, vhost: &str) -> Vec<Value> {
-    let Some(it) = access.vhost(vhost) else { return Vec::new() };
-    let plain = it.parameters.iter().map(|((component, name), value)| show_parameter(vhost, component, name, value));
-    let operator = it.operator_policies.values().map(|policy| {
-        let value = json!({
-            "pattern": policy.pattern.as_str(), "apply-to": policy.apply_to.as_str(),
-            "definition": from_arguments(&policy.definition), "priority": policy.priority,
-        });
-        json!({"vhost": vhost, "component": "operator_policy", "name": *policy.name, "value": value})
-    });
-    let limits = (!it.limits.is_empty()).then(|| {
-        let value = limits_of(it.limits.iter().map(|(limit, value)| (limit.as_str(), value)));
-        json!({"vhost": vhost, "component": "vhost-limits", "name": "limits", "value": value})
-    });
-    plain.chain(operator).chain(limits).collect()
+    access.vhost(vhost).map_or_else(Vec::new, |it| parameters_of(vhost, it))
 }
 
 fn policies(access: &Access, vhost: &str) -> Vec<Value> {

@@ -19,6 +19,8 @@ pub(crate) struct Patient {
     pub(crate) missing_dead_letter_exchange: Option<String>,
     /// Explicit bindings that lead here.
     pub(crate) bindings: usize,
+    /// Of all queues, since the start.
+    pub(crate) messages_lost: u64,
     pub(crate) memory_alarm: bool,
     pub(crate) disk_alarm: bool,
     pub(crate) expired: u64,
@@ -58,6 +60,7 @@ pub(crate) fn examine(it: &Patient) -> Vec<Finding> {
     consumers(it, &mut findings);
     limits(it, &mut findings);
     origins(it, &mut findings);
+    losses(it, &mut findings);
     if findings.is_empty() {
         findings.push(fine(it));
     }
@@ -93,6 +96,18 @@ fn alarms(it: &Patient, findings: &mut Vec<Finding>) {
     if it.disk_alarm {
         let sentence = "Publishers are blocked: the disk has less room than the limit asks for.".to_owned();
         say(findings, "disk-alarm", sentence, Some("leveret ctl set_disk_free_limit <bytes>".into()));
+    }
+}
+
+fn losses(it: &Patient, findings: &mut Vec<Finding>) {
+    if it.messages_lost > 0 {
+        let messages = plural(it.messages_lost, "message");
+        let sentence = format!(
+            "{messages} of the broker's queues could not be read back and {} dropped: the disk has harmed them. \
+            The log says which files; replace the disk.",
+            if it.messages_lost == 1 { "was" } else { "were" }
+        );
+        say(findings, "damage", sentence, Some("leveret store check <data directory>/messages".into()));
     }
 }
 
@@ -313,6 +328,9 @@ mod tests {
         let mut ward = Ward::new(&[]);
         (ward.patient.memory_alarm, ward.patient.disk_alarm) = (true, true);
         assert_eq!(ward.codes(), ["memory-alarm", "disk-alarm"]);
+        let mut ward = Ward::new(&[]);
+        ward.patient.messages_lost = 1;
+        assert_eq!(ward.codes(), ["damage"]);
         let mut ward = Ward::new(&[]);
         ward.patient.missing_dead_letter_exchange = Some("dlx".into());
         assert_eq!(ward.codes(), ["dead-letter-target"]);

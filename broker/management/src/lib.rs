@@ -13,7 +13,7 @@
 //! the broker's answers may come from other shards.
 
 mod api;
-mod clock;
+pub mod clock;
 pub mod definitions;
 mod doctor;
 mod failure;
@@ -27,3 +27,4 @@ mod stats;
 mod ui;
 
 pub use api::context::{Api, Settings};
+pub use prometheus::MetricsSettings;

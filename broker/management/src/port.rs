@@ -21,6 +21,10 @@ pub trait Broker {
     fn now_ms(&self) -> u64;
     /// Lets others run; to be called every few hundred objects of a long job.
     fn pause(&self);
+    /// Whether AMQP clients are served.
+    fn service(&self) -> Service;
+    /// When the certificates of the TLS listeners end; `None` without such listeners.
+    fn certificates(&self) -> Option<Certificates>;
     /// What the process and the machine have.
     fn machine(&self) -> Machine;
     /// Shows the topology. `read` must not wait.
@@ -35,6 +39,8 @@ pub trait Broker {
     fn channels(&self) -> Vec<ChannelState>;
     /// Messages through each exchange that had any.
     fn exchanges(&self) -> FastMap<(VhostId, Name), ExchangeCounts>;
+    /// What the channels of each virtual host have done, those that are closed too.
+    fn clients(&self) -> FastMap<VhostId, ChannelCounts>;
     /// Sums over all that ever was.
     fn totals(&self) -> Totals;
     /// Does what an AMQP client could do.
@@ -84,8 +90,16 @@ pub struct Facts {
     pub listeners: Vec<Listener>,
     /// The data directory.
     pub data_dir: String,
+    /// The type of queues that are declared without one, where the virtual host does not say.
+    pub default_queue_type: String,
+    /// How passwords that come in clear are kept, if the request does not say.
+    pub password_algorithm: Algorithm,
+    /// The configuration files that were read.
+    pub config_files: Vec<String>,
     /// Shards.
     pub shards: usize,
+    /// Connections that are let in; `None` for any number.
+    pub connection_max: Option<u64>,
     /// Milliseconds between two samples of the counters.
     pub sample_interval_ms: u64,
 }
@@ -97,6 +111,31 @@ pub struct Listener {
     pub protocol: &'static str,
     /// Where.
     pub addr: SocketAddr,
+}
+
+/// See [`Broker::service`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Service {
+    /// They are.
+    #[default]
+    Running,
+    /// An operator has shut the door; definitions and messages stay.
+    Stopped,
+    /// The same before maintenance.
+    Drained,
+}
+
+/// Certificate files of the TLS listeners, and when what is in them ends, in seconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificates {
+    /// The server's chain.
+    pub file: String,
+    /// When its certificates end.
+    pub ends: Vec<i64>,
+    /// The signers of clients' certificates; empty if there are none.
+    pub authorities_file: String,
+    /// When those end.
+    pub authorities_end: Vec<i64>,
 }
 
 /// See [`Broker::machine`]. Sizes are in bytes.
@@ -118,6 +157,8 @@ pub struct Machine {
     pub coroutines: u64,
     pub turns: u64,
     pub switches: u64,
+    /// Messages that were dropped since the start, since the disk had harmed them.
+    pub messages_lost: u64,
 }
 
 /// What is in a queue.
@@ -127,6 +168,10 @@ pub struct QueueState {
     pub ready: u64,
     /// Messages that are delivered and not settled.
     pub unsettled: u64,
+    /// Of those that wait, messages that are on disk and not in memory.
+    pub away: u64,
+    /// Bytes of their bodies.
+    pub away_bytes: u64,
     /// Bytes of the bodies of messages that wait.
     pub ready_bytes: u64,
     /// Bytes of the bodies of messages that are delivered and not settled.
@@ -135,6 +180,8 @@ pub struct QueueState {
     pub consumers: u64,
     /// Consumers that could take a message now.
     pub ready_consumers: u64,
+    /// The property `timestamp` of the first message that waits, in seconds since 1970. (How long it has waited is not known.)
+    pub head_timestamp: Option<u64>,
     /// Since it exists.
     pub counters: Counters,
 }
@@ -146,8 +193,6 @@ pub struct QueueDetail {
     pub state: QueueState,
     /// The consumers as the queue sees them.
     pub consumers: Vec<ConsumerState>,
-    /// How long the oldest message has been waiting is not known; the head message's timestamp property is, in seconds.
-    pub head_timestamp: Option<u64>,
 }
 
 /// A client's connection.
@@ -176,8 +221,8 @@ pub struct ConnectionState {
     pub pending_bytes: u64,
     /// Milliseconds since 1970.
     pub connected_at_ms: u64,
-    /// Protocol version and cipher, if it is encrypted.
-    pub tls: Option<(Name, Name)>,
+    /// What was agreed, if it is encrypted.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl ConnectionState {
@@ -185,6 +230,32 @@ impl ConnectionState {
     pub fn name(&self) -> String {
         format!("{} -> {}", self.peer, self.host)
     }
+}
+
+/// What a TLS handshake agreed on, in the words of RabbitMQ's API.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Such as `tlsv1.3`.
+    pub protocol: &'static str,
+    /// Such as `ecdhe_rsa`; `any` in TLS 1.3, where the cipher does not say.
+    pub key_exchange: String,
+    /// Such as `aes_256_gcm`.
+    pub cipher: String,
+    /// `aead`: only such ciphers are offered.
+    pub hash: String,
+    /// The client's certificate, if it has shown one.
+    pub peer: Option<PeerCertificate>,
+}
+
+/// A client's certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// Whose it is, such as `CN=alice,O=Example`.
+    pub subject: String,
+    /// Who has signed it.
+    pub issuer: String,
+    /// From when to when, such as `2026-01-01T00:00:00Z - 2027-01-01T00:00:00Z`.
+    pub validity: String,
 }
 
 /// An open channel.
@@ -272,6 +343,17 @@ pub struct Totals {
     pub published_bytes: u64,
     pub logins: u64,
     pub failed_logins: u64,
+    /// Over AMQP and over HTTP.
+    pub strangers: [Strangers; 2],
+}
+
+/// Connections that have not logged in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strangers {
+    /// Now.
+    pub count: u64,
+    /// Those that were turned away or cut off since the start, because there were too many.
+    pub refused: u64,
 }
 
 /// Upper bounds of the message size histogram, as RabbitMQ's dashboards know them.
@@ -331,6 +413,12 @@ pub enum Command {
         count: usize,
         then: Afterwards,
     },
+    /// Gives up to `count` messages to another queue, as they are. Each leaves only when the other queue has it.
+    Move {
+        from: Name,
+        to: Name,
+        count: usize,
+    },
 }
 
 /// What becomes of messages that were got.
@@ -363,6 +451,13 @@ pub enum Outcome {
     },
     /// The messages that were got.
     Got(Vec<GotMessage>),
+    /// So many messages went to the other queue; the rest stayed.
+    Moved {
+        /// How many.
+        count: usize,
+        /// The other queue refused one, so that no more were tried.
+        refused: bool,
+    },
 }
 
 /// A message that was got.

@@ -3,9 +3,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::api::attempts::Attempts;
 use crate::api::context::{Api, Settings};
 use crate::api::router::Asker;
 use crate::failure::Failure;
+use crate::http::gzip::compressed;
 use crate::http::{Method, Request, Response};
 use crate::port::Broker;
 use crate::stats::History;
@@ -20,7 +22,7 @@ fn is_help(rest: &[String]) -> bool {
 impl Api {
     /// The API of a broker.
     pub fn new(broker: Rc<dyn Broker>, settings: Settings) -> Api {
-        Api { broker, history: RefCell::new(History::default()), settings }
+        Api { broker, history: RefCell::new(History::default()), settings, attempts: Attempts::default() }
     }
 
     /// Answers any request.
@@ -29,7 +31,7 @@ impl Api {
             Some(_) => self.respond_below(request),
             None => Failure::NotFound.response(),
         };
-        self.with_cors(request, response)
+        compressed(request, self.with_cors(request, response))
     }
 
     /// Answers a request that came over a socket which only the operator can open: without a login, everything below `/api`.
@@ -58,7 +60,7 @@ impl Api {
 
     /// Answers a request for metrics.
     pub fn respond_metrics(&self, request: &Request) -> Response {
-        crate::prometheus::respond(self, request)
+        compressed(request, crate::prometheus::respond(self, request))
     }
 
     /// Says to browsers that pages of the allowed sites may read the answer.

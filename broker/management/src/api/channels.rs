@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 
 use super::context::{Context, Host};
 use super::queues::garbage_collection;
+use crate::clock::timestamp;
 use crate::failure::Failure;
 use crate::http::{Response, Status};
 use crate::json::{Columns, Object, from_arguments};
 use crate::listing::Row;
 use crate::port::{ChannelConsumer, ChannelState, ConnectionState};
 use crate::stats::Range;
-use crate::stats::messages::{message_stats, of_channel};
+use crate::stats::messages::{Whose, message_stats, of_channel};
 
 /// A channel with its connection.
 pub(crate) struct ChannelRow<'a> {
@@ -53,6 +54,7 @@ impl Row for ChannelRow<'_> {
             .put_with("garbage_collection", garbage_collection)
             .put_with("connection_details", || connection_details(&self.connection))
             .put_with("message_stats", || self.message_stats().unwrap_or_else(|| json!({})));
+        object.put_some("idle_since", self.idle_since().map(timestamp));
         object.finish()
     }
 }
@@ -61,7 +63,21 @@ impl ChannelRow<'_> {
     fn message_stats(&self) -> Option<Value> {
         let history = self.cx.history();
         let ring = history.channels.get(&(self.channel.connection, self.channel.number));
-        message_stats(&of_channel(&self.channel.counts), ring, Range::parse(&self.cx.request.query, "msg_rates"))
+        message_stats(
+            Whose::Client,
+            &of_channel(&self.channel.counts),
+            ring,
+            Range::parse(&self.cx.request.query, "msg_rates"),
+        )
+    }
+}
+
+impl ChannelRow<'_> {
+    /// Since when nothing has happened on it, in milliseconds since 1970.
+    fn idle_since(&self) -> Option<u64> {
+        let history = self.cx.history();
+        let ring = history.channels.get(&(self.channel.connection, self.channel.number))?;
+        ring.idle_since(self.cx.broker().now_ms())
     }
 }
 

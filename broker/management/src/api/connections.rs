@@ -66,19 +66,17 @@ impl ConnectionRow<'_> {
         let range = Range::parse(&self.cx.request.query, "data_rates");
         let history = self.cx.history();
         let ring = history.connections.get(&it.id);
-        let (protocol, cipher) = match &it.tls {
-            Some((protocol, cipher)) => (json!(**protocol), json!(**cipher)),
-            None => (Value::Null, Value::Null),
-        };
+        let tls = it.tls.as_deref();
+        let peer = tls.and_then(|tls| tls.peer.as_ref());
         object
-            .put("ssl", it.tls.is_some())
-            .put("ssl_protocol", protocol)
-            .put("ssl_cipher", cipher)
-            .put("ssl_hash", Value::Null)
-            .put("ssl_key_exchange", Value::Null)
-            .put("peer_cert_subject", Value::Null)
-            .put("peer_cert_issuer", Value::Null)
-            .put("peer_cert_validity", Value::Null)
+            .put("ssl", tls.is_some())
+            .put("ssl_protocol", tls.map(|tls| tls.protocol))
+            .put("ssl_cipher", tls.map(|tls| tls.cipher.as_str()))
+            .put("ssl_hash", tls.map(|tls| tls.hash.as_str()))
+            .put("ssl_key_exchange", tls.map(|tls| tls.key_exchange.as_str()))
+            .put("peer_cert_subject", peer.map(|peer| peer.subject.as_str()))
+            .put("peer_cert_issuer", peer.map(|peer| peer.issuer.as_str()))
+            .put("peer_cert_validity", peer.map(|peer| peer.validity.as_str()))
             .put("recv_oct", it.received_bytes)
             .put_with("recv_oct_details", || details(ring, RECEIVED_BYTES, range))
             .put("recv_cnt", it.received_count)

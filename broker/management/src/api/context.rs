@@ -10,11 +10,13 @@ use leveret_core::error::{Error, ResourceKind};
 use leveret_core::topology::Topology;
 use leveret_core::{Name, VhostId};
 
+use super::attempts::Attempts;
 use super::bodies::Fields;
 use crate::failure::Failure;
 use crate::http::{Request, Response, Status};
 use crate::listing::{self, Options, Row};
 use crate::port::{Actor, Broker, Command, Outcome};
+use crate::prometheus::MetricsSettings;
 use crate::stats::History;
 
 /// The API of one broker.
@@ -22,6 +24,7 @@ pub struct Api {
     pub(crate) broker: Rc<dyn Broker>,
     pub(crate) history: RefCell<History>,
     pub(crate) settings: Settings,
+    pub(crate) attempts: Attempts,
 }
 
 /// How the API behaves.
@@ -33,6 +36,8 @@ pub struct Settings {
     pub cors_allow_origins: Vec<String>,
     /// How long a browser stays logged in, in milliseconds.
     pub login_session_timeout_ms: u64,
+    /// How the metrics are served.
+    pub metrics: MetricsSettings,
 }
 
 /// Who makes a request.

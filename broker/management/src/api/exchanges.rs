@@ -16,7 +16,7 @@ use crate::json::{Columns, Object, from_arguments};
 use crate::listing::Row;
 use crate::port::{Command, ExchangeCounts};
 use crate::stats::Range;
-use crate::stats::messages::{message_stats, of_exchange};
+use crate::stats::messages::{Whose, message_stats, of_exchange};
 
 /// An exchange in a list.
 struct ExchangeRow<'a> {
@@ -51,7 +51,7 @@ impl Row for ExchangeRow<'_> {
         let history = self.cx.history();
         let ring = history.exchanges.get(&(self.vhost_id, it.name.clone()));
         let range = Range::parse(&self.cx.request.query, "msg_rates");
-        object.put_some("message_stats", message_stats(&of_exchange(&self.counts), ring, range));
+        object.put_some("message_stats", message_stats(Whose::Exchange, &of_exchange(&self.counts), ring, range));
         object.finish()
     }
 }

@@ -99,6 +99,30 @@ pub(crate) fn peek(cx: &Context<'_>) -> Result<Response, Failure> {
     take(cx, &cx.fields()?, Afterwards::Peek)
 }
 
+/// POST /queues/{vhost}/{name}/move: `to` names another queue of the virtual host, `count` how many messages. Takes what
+/// getting from the one and publishing by the default exchange to the other take.
+pub(crate) fn move_messages(cx: &Context<'_>) -> Result<Response, Failure> {
+    let (host, fields) = (cx.host()?, cx.fields()?);
+    let record = queues::record(cx, &host)?;
+    let to = fields.require_text("to")?;
+    if *record.name == *to {
+        return Err(Failure::BadRequest("a queue's messages cannot be moved to itself".into()));
+    }
+    let count = fields.number("count")?.ok_or_else(|| Failure::BadRequest("key_missing: count".into()))?;
+    if !(0..=COUNT_MAX).contains(&count) {
+        return Err(Failure::BadRequest(format!("count should be from 0 to {COUNT_MAX}, actually was {count}")));
+    }
+    cx.permit(&host, Operation::Publish { exchange: "" })?;
+    let count = usize::try_from(count).unwrap_or(0);
+    let command = Command::Move { from: record.name.clone(), to: to.into(), count };
+    match cx.execute(&host, Operation::TakeFromQueue { queue: &record.name }, command)? {
+        Outcome::Moved { count, refused } => {
+            Ok(Response::json(Status::Ok, &json!({"moved": count, "refused": refused})))
+        }
+        _ => Err(Failure::NotFound),
+    }
+}
+
 fn take(cx: &Context<'_>, fields: &Fields, then: Afterwards) -> Result<Response, Failure> {
     let host = cx.host()?;
     let record = queues::record(cx, &host)?;

@@ -3,6 +3,7 @@
 //! `router` finds the handler and asks for the login; `context` is what a handler gets.
 
 pub(crate) mod access;
+pub(crate) mod attempts;
 pub(crate) mod bindings;
 pub(crate) mod bodies;
 pub(crate) mod channels;

@@ -8,10 +8,10 @@ use crate::failure::Failure;
 use crate::http::{Response, Status};
 use crate::json::Columns;
 use crate::listing::Row;
-use crate::port::{Facts, Machine};
+use crate::port::{Broker, Facts, Machine, Service};
 
 /// Counters that only make sense where there is Erlang. Clients decode numbers strictly, so they are there.
-const ZEROS: [&str; 40] = [
+const ZEROS: [&str; 39] = [
     "gc_num",
     "gc_bytes_reclaimed",
     "io_read_count",
@@ -51,7 +51,6 @@ const ZEROS: [&str; 40] = [
     "disk_free",
     "run_queue",
     "reductions",
-    "ra_open_file_metrics",
 ];
 
 fn node(cx: &Context<'_>) -> Value {
@@ -76,6 +75,7 @@ fn node(cx: &Context<'_>) -> Value {
         "queue_declared": totals.queues_declared,
         "queue_created": totals.queues_created,
         "queue_deleted": totals.queues_deleted,
+        "ra_open_file_metrics": {"ra_log_wal": 0, "ra_log_segment_writer": 0},
         "metrics_gc_queue_length": {
             "channel_closed": 0, "channel_consumer_deleted": 0, "connection_closed": 0, "consumer_deleted": 0,
             "exchange_deleted": 0, "node_node_deleted": 0, "queue_deleted": 0, "vhost_deleted": 0,
@@ -88,8 +88,8 @@ fn identity(cx: &Context<'_>, facts: &Facts) -> Value {
     json!({
         "name": facts.node,
         "type": "disc",
-        "running": true,
-        "being_drained": false,
+        "running": cx.broker().service() != Service::Stopped,
+        "being_drained": cx.broker().service() == Service::Drained,
         "partitions": [],
         "cluster_links": [],
         "net_ticktime": 60,
@@ -101,7 +101,7 @@ fn identity(cx: &Context<'_>, facts: &Facts) -> Value {
         }],
         "contexts": contexts(facts),
         "log_files": ["<stderr>"],
-        "config_files": [],
+        "config_files": facts.config_files,
         "db_dir": facts.data_dir,
         "enabled_plugins": ["rabbitmq_management", "rabbitmq_prometheus"],
         "mem_calculation_strategy": "rss",
@@ -134,6 +134,7 @@ fn resources(facts: &Facts, it: &Machine, now_ms: u64) -> Value {
         "processors": it.processors,
         "run_queue": 0,
         "context_switches": it.switches,
+        "messages_lost": it.messages_lost,
     })
 }
 
@@ -153,44 +154,90 @@ pub(crate) fn show(cx: &Context<'_>) -> Result<Response, Failure> {
     if cx.request.query.is_true("memory") {
         shown["memory"] = breakdown(cx);
     }
+    if cx.request.query.is_true("binary") {
+        shown["binary"] = BINARIES.iter().map(|name| ((*name).to_owned(), json!(0))).collect::<Map<_, _>>().into();
+    }
     Ok(Response::json(Status::Ok, &shown.render(&Columns::parse(cx.query("columns")))))
 }
 
-/// Bytes by use. What is known is messages and the rest; the other names are RabbitMQ's, which tools look for.
+/// Whose binaries RabbitMQ counts.
+const BINARIES: [&str; 17] = [
+    "connection_readers",
+    "connection_writers",
+    "connection_channels",
+    "connection_other",
+    "queue_procs",
+    "queue_slave_procs",
+    "quorum_queue_procs",
+    "quorum_queue_dlx_procs",
+    "stream_queue_procs",
+    "stream_queue_replica_reader_procs",
+    "stream_queue_coordinator_procs",
+    "plugins",
+    "mgmt_db",
+    "msg_index",
+    "other",
+    "metrics",
+    "mnesia",
+];
+
+/// What some memory is used for.
+pub(crate) struct Use {
+    /// Its name in the API.
+    name: &'static str,
+    /// Its name among the metrics, without what all have in common.
+    pub(crate) metric: &'static str,
+    pub(crate) bytes: u64,
+}
+
+/// RabbitMQ's names, which tools look for; what is known here is messages, and the rest.
+const USES: [(&str, &str); 27] = [
+    ("queue_procs", "classic_queue_erlang_process"),
+    ("other_proc", "other_erlang_process"),
+    ("allocated_unused", "runtime_allocated_unused"),
+    ("atom", "runtime_atom"),
+    ("binary", "runtime_binary_heap"),
+    ("code", "code_module"),
+    ("connection_channels", "client_connection_channel"),
+    ("connection_other", "client_connection_other"),
+    ("connection_readers", "client_connection_reader"),
+    ("connection_writers", "client_connection_writer"),
+    ("metadata_store", "modern_metadata_store"),
+    ("metadata_store_ets", "modern_metadata_store_ets_tables"),
+    ("metrics", "metrics"),
+    ("mgmt_db", "management_stats_db"),
+    ("mnesia", "classic_metadata_store"),
+    ("msg_index", "message_index"),
+    ("other_ets", "other_ets_tables"),
+    ("other_system", "other_system"),
+    ("plugins", "plugin"),
+    ("queue_slave_procs", "queue_mirror_erlang_process"),
+    ("quorum_ets", "quorum_queue_ets_table"),
+    ("quorum_queue_dlx_procs", "quorum_queue_dlx_erlang_process"),
+    ("quorum_queue_procs", "quorum_queue_erlang_process"),
+    ("reserved_unallocated", "runtime_reserved_unallocated"),
+    ("stream_queue_procs", "stream_erlang_process"),
+    ("stream_queue_coordinator_procs", "stream_coordinator_erlang_process"),
+    ("stream_queue_replica_reader_procs", "stream_replica_reader_erlang_process"),
+];
+
+/// Bytes by use; together they are the process's memory.
+pub(crate) fn memory_by_use(broker: &dyn Broker) -> Vec<Use> {
+    let used = broker.machine().memory_used;
+    let messages: u64 = broker.queues().values().map(|it| it.ready_bytes + it.unsettled_bytes).sum();
+    let queues = messages.min(used);
+    let bytes = |name| match name {
+        "queue_procs" => queues,
+        "other_proc" => used - queues,
+        _ => 0,
+    };
+    USES.iter().map(|&(name, metric)| Use { name, metric, bytes: bytes(name) }).collect()
+}
+
 fn breakdown(cx: &Context<'_>) -> Value {
-    let used = cx.broker().machine().memory_used;
-    let queues: u64 = cx.broker().queues().values().map(|it| it.ready_bytes + it.unsettled_bytes).sum();
-    let other = used.saturating_sub(queues);
-    let zeros = [
-        "allocated_unused",
-        "atom",
-        "binary",
-        "code",
-        "connection_channels",
-        "connection_other",
-        "connection_readers",
-        "connection_writers",
-        "metadata_store",
-        "metrics",
-        "mgmt_db",
-        "mnesia",
-        "msg_index",
-        "other_ets",
-        "other_system",
-        "plugins",
-        "queue_slave_procs",
-        "quorum_ets",
-        "quorum_queue_dlx_procs",
-        "quorum_queue_procs",
-        "reserved_unallocated",
-        "stream_queue_procs",
-        "stream_queue_coordinator_procs",
-        "stream_queue_replica_reader_procs",
-        "metadata_store_ets",
-    ];
-    let mut memory: Map<String, Value> = zeros.iter().map(|name| ((*name).to_owned(), json!(0))).collect();
-    memory.insert("queue_procs".into(), json!(queues.min(used)));
-    memory.insert("other_proc".into(), json!(other));
+    let uses = memory_by_use(cx.broker());
+    let used: u64 = uses.iter().map(|it| it.bytes).sum();
+    let mut memory: Map<String, Value> = uses.iter().map(|it| (it.name.to_owned(), json!(it.bytes))).collect();
     memory.insert("strategy".into(), json!("rss"));
     memory.insert("total".into(), json!({"erlang": used, "rss": used, "allocated": used}));
     Value::Object(memory)
@@ -210,6 +257,6 @@ pub(crate) fn relative_memory(cx: &Context<'_>) -> Result<Response, Failure> {
     let parts = breakdown.as_object().into_iter().flatten().filter(|(_, value)| value.is_number());
     let percent = |value: &Value| json!((value.as_f64().unwrap_or_default() * 100.0 / total).round());
     let mut shown: Map<String, Value> = parts.map(|(name, value)| (name.clone(), percent(value))).collect();
-    shown.insert("total".into(), json!({"erlang": 100, "rss": 100, "allocated": 100}));
+    shown.insert("total".into(), json!(100));
     Ok(Response::json(Status::Ok, &json!({"memory": shown})))
 }

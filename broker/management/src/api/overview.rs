@@ -8,14 +8,16 @@ use crate::failure::Failure;
 use crate::http::{Response, Status};
 use crate::json::{Columns, Object};
 use crate::listing::Row;
-use crate::port::Facts;
+use crate::port::{Facts, SIZE_BUCKETS};
 use crate::stats::messages::{
-    CHURN, Counts, LENGTH, READY, UNSETTLED, churn_of, message_stats, of_broker, of_exchange, sum,
+    CHURN, Counts, LENGTH, READY, UNSETTLED, Whose, churn_of, message_stats, of_broker, of_exchange, sum,
 };
 use crate::stats::{Range, details};
 
 /// What clients take us for where they look at Erlang's version.
 const ERLANG_VERSION: &str = "27.3";
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: u32 = 1024;
 
 /// GET /overview
 pub(crate) fn show(cx: &Context<'_>) -> Result<Response, Failure> {
@@ -46,13 +48,20 @@ fn put_facts(cx: &Context<'_>, object: &mut Object<'_>) {
         .put("crypto_lib_version", "")
         .put("release_series_support_status", "supported")
         .put("disable_stats", false)
-        .put("default_queue_type", "classic")
+        .put("default_queue_type", facts.default_queue_type.as_str())
         .put("is_op_policy_updating_enabled", true)
         .put("enable_queue_totals", false)
         .put("statistics_db_event_queue", 0)
         .put("node", facts.node.as_str())
+        .put_with("message_sizes", || message_sizes(cx))
         .put_with("listeners", || listeners(facts))
         .put_with("contexts", || contexts(facts));
+}
+
+/// Messages published since the start, by the size of their bodies: up to so many bytes each.
+fn message_sizes(cx: &Context<'_>) -> Value {
+    let bounds = SIZE_BUCKETS.iter().map(|bound| json!(bound)).chain([Value::Null]);
+    bounds.zip(cx.broker().totals().sizes).map(|(bound, count)| json!({"up_to": bound, "messages": count})).collect()
 }
 
 /// The name as set, or the configured one.
@@ -77,7 +86,7 @@ pub(crate) fn listeners(facts: &Facts) -> Value {
             "protocol": it.protocol,
             "ip_address": it.addr.ip().to_string(),
             "port": it.addr.port(),
-            "socket_opts": {},
+            "socket_opts": {"backlog": BACKLOG, "nodelay": true},
             "tls": it.protocol.ends_with("/ssl") || it.protocol == "https",
         })
     });
@@ -110,7 +119,15 @@ fn put_statistics(cx: &Context<'_>, object: &mut Object<'_>) {
     let (rates, lengths) = (Range::parse(query, "msg_rates"), Range::parse(query, "lengths"));
     let history = cx.history();
     let ring = |range: Option<Range>| Some(history.overview(range.map_or(0, Range::age_ms)));
-    object.put("message_stats", message_stats(&counts, ring(rates), rates).unwrap_or_else(|| json!({})));
+    let mut stats = message_stats(Whose::Client, &counts, ring(rates), rates).unwrap_or_else(|| json!({}));
+    if stats != json!({}) {
+        // RabbitMQ's message store; ours reads and writes in batches and does not count by message.
+        for name in ["disk_reads", "disk_writes"] {
+            stats[name] = json!(0);
+            stats[format!("{name}_details")] = json!({"rate": 0.0});
+        }
+    }
+    object.put("message_stats", stats);
     let mut queue_totals = Map::new();
     for (name, column) in [("messages", LENGTH), ("messages_ready", READY), ("messages_unacknowledged", UNSETTLED)] {
         queue_totals.insert(name.into(), json!(counts[column]));
@@ -118,10 +135,11 @@ fn put_statistics(cx: &Context<'_>, object: &mut Object<'_>) {
     }
     object.put("queue_totals", Value::Object(queue_totals));
     let churn = churn_of(&totals);
+    let churn_range = rates;
     let mut rates = Map::new();
     for (column, name) in CHURN.into_iter().enumerate() {
         rates.insert(name.into(), json!(churn[column]));
-        rates.insert(format!("{name}_details"), details(Some(history.churn()), column, None));
+        rates.insert(format!("{name}_details"), details(Some(history.churn()), column, churn_range));
     }
     object.put("churn_rates", Value::Object(rates));
     drop(history);
@@ -281,7 +299,10 @@ pub(crate) fn done(_: &Context<'_>) -> Result<Response, Failure> {
 
 /// GET /auth: how the pages log in.
 pub(crate) fn auth(_: &Context<'_>) -> Result<Response, Failure> {
-    Ok(Response::json(Status::Ok, &json!({"oauth_enabled": false})))
+    Ok(Response::json(
+        Status::Ok,
+        &json!({"oauth_enabled": false, "enable_uaa": false, "uaa_client_id": "", "uaa_location": ""}),
+    ))
 }
 
 /// GET /config/effective: what is not secret.

@@ -1,7 +1,7 @@
 //! Policies, operator policies, parameters and global parameters.
 
-use leveret_core::access::Command;
 use leveret_core::access::policy::{Policy, Scope};
+use leveret_core::access::{Command, VhostPolicy};
 use leveret_core::value::Value as Field;
 use serde_json::{Value, json};
 
@@ -113,10 +113,28 @@ pub(crate) fn list_parameters(cx: &Context<'_>) -> Result<Response, Failure> {
     let mut rows = Vec::new();
     for host in cx.hosts()? {
         let Some(vhost) = cx.access.vhost(&host.name) else { continue };
-        let wanted = vhost.parameters.iter().filter(|((of, _), _)| component.is_empty() || &**of == component);
-        rows.extend(wanted.map(|((of, name), value)| show_parameter(&host.name, of, name, value)));
+        rows.extend(parameters_of(&host.name, vhost));
     }
+    rows.retain(|row: &Value| component.is_empty() || row["component"] == component);
     cx.list(rows)
+}
+
+/// All parameters of a virtual host: "operator policies are component operator_policy", and limits component vhost-limits.
+pub(crate) fn parameters_of(vhost: &str, it: &VhostPolicy) -> Vec<Value> {
+    let plain = it.parameters.iter().map(|((component, name), value)| show_parameter(vhost, component, name, value));
+    let operator = it.operator_policies.values().map(|policy| {
+        let value = json!({
+            "pattern": policy.pattern.as_str(), "apply-to": policy.apply_to.as_str(),
+            "definition": from_arguments(&policy.definition), "priority": policy.priority,
+        });
+        json!({"vhost": vhost, "component": "operator_policy", "name": *policy.name, "value": value})
+    });
+    let limits = (!it.limits.is_empty()).then(|| {
+        let values = it.limits.iter().map(|(limit, value)| (limit.as_str().to_owned(), json!(value)));
+        let value = Value::Object(values.collect());
+        json!({"vhost": vhost, "component": "vhost-limits", "name": "limits", "value": value})
+    });
+    plain.chain(operator).chain(limits).collect()
 }
 
 /// GET /parameters/{component}/{vhost}/{name}
@@ -124,8 +142,9 @@ pub(crate) fn show_one_parameter(cx: &Context<'_>) -> Result<Response, Failure> 
     let host = cx.host()?;
     let vhost = cx.access.vhost(&host.name).ok_or(Failure::NotFound)?;
     let (component, name) = (cx.name("component"), cx.name("name"));
-    let value = vhost.parameters.get(&(component.into(), name.into())).ok_or(Failure::NotFound)?;
-    Ok(Response::json(Status::Ok, &show_parameter(&host.name, component, name, value)))
+    let all = parameters_of(&host.name, vhost);
+    let found = all.into_iter().find(|row| row["component"] == component && row["name"] == name);
+    Ok(Response::json(Status::Ok, &found.ok_or(Failure::NotFound)?))
 }
 
 /// PUT /parameters/{component}/{vhost}/{name}

@@ -17,11 +17,8 @@ use crate::http::{Response, Status};
 use crate::json::{Columns, Object, from_arguments};
 use crate::listing::Row;
 use crate::port::{Command, ConnectionState, QueueState};
-use crate::stats::messages::{LENGTH, READY, UNSETTLED, message_stats, of_queue};
+use crate::stats::messages::{LENGTH, READY, UNSETTLED, Whose, message_stats, of_queue};
 use crate::stats::{Range, details};
-
-/// After how long without a change a queue counts as idle, in milliseconds.
-const IDLE_AFTER_MS: u64 = 60_000;
 
 /// What the rows of a list share.
 pub(crate) struct Lens<'a> {
@@ -84,9 +81,39 @@ impl QueueRow<'_> {
                 json!({"name": owner.name(), "peer_host": owner.peer.ip().to_string(), "peer_port": owner.peer.port()})
             });
         }
-        if record.kind() == QueueKind::Quorum {
-            let node = &self.lens.cx.broker().facts().node;
-            object.put("leader", node.as_str()).put("members", json!([node])).put("online", json!([node]));
+        self.of_the_kind(object);
+    }
+
+    /// What RabbitMQ shows of queues of some type only. There is one node.
+    fn of_the_kind(&self, object: &mut Object<'_>) {
+        let node = self.lens.cx.broker().facts().node.as_str();
+        let of_node = |value: u64| Value::Object([(node.to_owned(), json!(value))].into_iter().collect());
+        object.put_with("garbage_collection", garbage_collection);
+        match self.record.kind() {
+            QueueKind::Classic => {
+                object
+                    .put("messages_paged_out", self.state.away)
+                    .put("message_bytes_paged_out", self.state.away_bytes)
+                    .put("recoverable_slaves", Value::Null)
+                    .put_with("backing_queue_status", || backing_queue_status(&self.state));
+            }
+            QueueKind::Quorum => {
+                object
+                    .put("leader", node)
+                    .put("members", json!([node]))
+                    .put("online", json!([node]))
+                    .put("messages_dlx", 0)
+                    .put("message_bytes_dlx", 0)
+                    .put("single_active_consumer_ctag", Value::Null)
+                    .put_with("open_files", || of_node(0));
+            }
+            QueueKind::Stream => {
+                object
+                    .put("leader", node)
+                    .put("members", json!([node]))
+                    .put("online", json!([node]))
+                    .put_with("readers", || of_node(self.state.consumers));
+            }
         }
     }
 
@@ -103,18 +130,21 @@ impl QueueRow<'_> {
         let state = &self.state;
         let (ready, unsettled) = (state.ready, state.unsettled);
         let (ready_bytes, unsettled_bytes) = (state.ready_bytes, state.unsettled_bytes);
-        let capacity = if state.consumers > 0 && (ready == 0 || state.ready_consumers > 0) { 1.0 } else { 0.0 };
+        let capacity = capacity(state);
         object
             .put("messages", ready + unsettled)
             .put("messages_ready", ready)
             .put("messages_unacknowledged", unsettled)
-            .put("messages_ram", ready + unsettled)
-            .put("messages_ready_ram", ready)
+            .put("messages_ram", (ready + unsettled).saturating_sub(state.away))
+            .put("messages_ready_ram", ready.saturating_sub(state.away))
             .put("messages_unacknowledged_ram", unsettled)
             .put("message_bytes", ready_bytes + unsettled_bytes)
             .put("message_bytes_ready", ready_bytes)
             .put("message_bytes_unacknowledged", unsettled_bytes)
-            .put("message_bytes_ram", ready_bytes + unsettled_bytes)
+            .put("message_bytes_ram", (ready_bytes + unsettled_bytes).saturating_sub(state.away_bytes))
+            .put("exclusive_consumer_tag", Value::Null)
+            .put("single_active_consumer_tag", Value::Null)
+            .put("head_message_timestamp", state.head_timestamp)
             .put("consumers", state.consumers)
             .put("consumer_capacity", capacity)
             .put("consumer_utilisation", capacity)
@@ -136,19 +166,23 @@ impl QueueRow<'_> {
             .put("reductions", 0)
             .put("reductions_details", json!({"rate": 0.0}));
         let counts = of_queue(&self.state);
-        object.put_some("message_stats", message_stats(&counts, ring, self.lens.rates));
+        object.put_some("message_stats", message_stats(Whose::Queue, &counts, ring, self.lens.rates));
         let now = self.lens.cx.broker().now_ms();
-        if let Some(ring) = ring.filter(|ring| ring.changed_ms() + IDLE_AFTER_MS < now) {
-            object.put("idle_since", timestamp(ring.changed_ms()));
-        }
+        object.put_some("idle_since", ring.and_then(|ring| ring.idle_since(now)).map(timestamp));
     }
 }
 
-/// Bytes that a queue occupies, roughly: the bodies, and what each message costs besides.
-fn memory(state: &QueueState) -> u64 {
+/// Whether a message that came now could be delivered at once: 1 or 0.
+pub(crate) fn capacity(state: &QueueState) -> f64 {
+    if state.consumers > 0 && (state.ready == 0 || state.ready_consumers > 0) { 1.0 } else { 0.0 }
+}
+
+/// Bytes of memory that a queue occupies, roughly: the bodies, and what each message costs besides.
+pub(crate) fn memory(state: &QueueState) -> u64 {
     const MESSAGE: u64 = 160;
     const QUEUE: u64 = 1024;
-    QUEUE + state.ready_bytes + state.unsettled_bytes + (state.ready + state.unsettled) * MESSAGE
+    let bytes = (state.ready_bytes + state.unsettled_bytes).saturating_sub(state.away_bytes);
+    QUEUE + bytes + (state.ready + state.unsettled).saturating_sub(state.away) * MESSAGE
 }
 
 pub(crate) fn effective(cx: &Context<'_>, vhost: &str, record: &QueueRecord) -> Effective {
@@ -156,10 +190,21 @@ pub(crate) fn effective(cx: &Context<'_>, vhost: &str, record: &QueueRecord) -> 
     cx.access.effective(vhost, subject)
 }
 
+/// Where RabbitMQ's messages are between memory and disk; tools look for the names.
+fn backing_queue_status(state: &QueueState) -> Value {
+    let taken = state.counters.published;
+    json!({
+        "avg_ack_egress_rate": 0.0, "avg_ack_ingress_rate": 0.0, "avg_egress_rate": 0.0, "avg_ingress_rate": 0.0,
+        "delta": ["delta", "undefined", state.away, 0, "undefined"], "len": state.ready, "mode": "default",
+        "next_deliver_seq_id": taken.saturating_sub(state.ready), "next_seq_id": taken,
+        "q1": 0, "q2": 0, "q3": 0, "q4": state.ready.saturating_sub(state.away), "target_ram_count": "infinity", "version": 2,
+    })
+}
+
 /// Which policies apply, and what comes of them.
 pub(crate) fn put_policies(object: &mut Object<'_>, effective: &Effective) {
-    object.put_some("policy", effective.policy.as_ref().map(|it| it.name.to_string()));
-    object.put_some("operator_policy", effective.operator_policy.as_ref().map(|it| it.name.to_string()));
+    object.put("policy", effective.policy.as_ref().map(|it| it.name.to_string()));
+    object.put("operator_policy", effective.operator_policy.as_ref().map(|it| it.name.to_string()));
     object.put_with("effective_policy_definition", || from_arguments(&effective.definition()));
 }
 
@@ -218,11 +263,6 @@ pub(crate) fn show(cx: &Context<'_>) -> Result<Response, Failure> {
     object.insert("consumer_details".into(), Value::Array(consumers));
     object.insert("incoming".into(), json!([]));
     object.insert("deliveries".into(), json!([]));
-    object.insert("garbage_collection".into(), garbage_collection());
-    object.insert("backing_queue_status".into(), json!({"len": detail.state.ready, "mode": "default", "version": 2}));
-    if let Some(seconds) = detail.head_timestamp {
-        object.insert("head_message_timestamp".into(), json!(seconds));
-    }
     Ok(Response::json(Status::Ok, &Value::Object(columns.select(object))))
 }
 

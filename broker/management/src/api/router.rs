@@ -4,8 +4,8 @@ use leveret_core::Name;
 
 use super::context::{Api, Context, Login};
 use super::{
-    access, bindings, channels, connections, definitions, exchanges, explain, health, messages, nodes, overview,
-    policies, queues, users, vhosts,
+    access, attempts, bindings, channels, connections, definitions, exchanges, explain, health, messages, nodes,
+    overview, policies, queues, users, vhosts,
 };
 use crate::failure::{Failure, names};
 use crate::http::Method::{self, Delete, Get, Post, Put};
@@ -85,6 +85,7 @@ const ROUTES: &[Route] = &[
     Route("queues/{vhost}/{name}/contents", Management, &[(Delete, queues::purge)]),
     Route("queues/{vhost}/{name}/get", Management, &[(Post, messages::get)]),
     Route("queues/{vhost}/{name}/peek", Management, &[(Post, messages::peek)]),
+    Route("queues/{vhost}/{name}/move", Management, &[(Post, messages::move_messages)]),
     Route("queues/{vhost}/{name}/actions", Policymaker, &[(Post, queues::act)]),
     Route("queues/{vhost}/{name}/bindings", Management, &[(Get, bindings::list_of_queue)]),
     Route("bindings", Management, &[(Get, bindings::list)]),
@@ -108,6 +109,8 @@ const ROUTES: &[Route] = &[
     Route("users/{user}/permissions", Administrator, &[(Get, access::list)]),
     Route("users/{user}/topic-permissions", Administrator, &[(Get, access::list_topics)]),
     Route("auth/hash_password/{password}", Administrator, &[(Get, users::hash), (Put, users::hash)]),
+    Route("auth/attempts/{node}", Monitoring, &[(Get, attempts::list), (Delete, attempts::forget)]),
+    Route("auth/attempts/{node}/source", Monitoring, &[(Get, attempts::list_sources), (Delete, attempts::forget)]),
     Route("permissions", Administrator, &[(Get, access::list)]),
     Route("permissions/{vhost}/{user}", Administrator, &[(Get, access::show), (Put, access::put), (Delete, access::delete)]),
     Route("topic-permissions", Administrator, &[(Get, access::list_topics)]),
@@ -142,12 +145,13 @@ const ROUTES: &[Route] = &[
     Route("health/checks/port-listener/{port}", Management, &[(Get, health::port_listener)]),
     Route("health/checks/protocol-listener/{protocols}", Management, &[(Get, health::protocol_listener)]),
     Route("health/checks/certificate-expiration/{within}/{unit}", Management, &[(Get, health::certificates)]),
-    Route("health/checks/is-in-service", Management, &[(Get, health::fine)]),
-    Route("health/checks/below-node-connection-limit", Management, &[(Get, health::fine)]),
-    Route("health/checks/ready-to-serve-clients", Management, &[(Get, health::fine)]),
+    Route("health/checks/is-in-service", Management, &[(Get, health::service)]),
+    Route("health/checks/below-node-connection-limit", Management, &[(Get, health::connection_limit)]),
+    Route("health/checks/ready-to-serve-clients", Management, &[(Get, health::service)]),
     Route("health/checks/metadata-store/initialized", Management, &[(Get, health::fine)]),
     Route("health/checks/metadata-store/initialized/with-data", Management, &[(Get, health::fine)]),
     Route("explain/{vhost}/{name}", Management, &[(Post, explain::route)]),
+    Route("doctor/{vhost}", Management, &[(Get, explain::doctor_of_vhost)]),
     Route("doctor/{vhost}/{name}", Management, &[(Get, explain::doctor)]),
     Route("shovels", Monitoring, &[(Get, policies::list_shovels)]),
     Route("shovels/{vhost}", Monitoring, &[(Get, policies::list_shovels)]),
@@ -232,9 +236,12 @@ impl Api {
     pub(crate) fn log_in(&self, request: &Request) -> Result<Login, Failure> {
         let header = request.header("authorization").ok_or(Failure::NoCredentials)?;
         let (user, password) = users::credentials(header).ok_or(Failure::LoginFailed)?;
-        if !self.broker.log_in(&user, &password, request.peer) {
+        let is_let_in = self.broker.log_in(&user, &password, request.peer);
+        self.attempts.note(is_let_in);
+        if !is_let_in {
             return Err(Failure::LoginFailed);
         }
+        request.is_by_user.set(true);
         let tags = self.broker.access().user(&user).map(|user| user.tags.clone()).unwrap_or_default();
         Ok(Login { user: Name::from(user), tags, is_operator: false })
     }

@@ -17,8 +17,7 @@ use crate::json::{Columns, to_field};
 use crate::listing::Row;
 use crate::port::Broker;
 
-/// How a password that comes in clear is kept, if the request does not say: RabbitMQ's own, so that tools recognise it and
-/// a RabbitMQ can import it.
+/// What a digest is made with, if a request that brings one does not say: RabbitMQ's default.
 const ALGORITHM_DEFAULT: Algorithm = Algorithm::Sha256;
 
 /// Users of one bulk deletion.
@@ -74,7 +73,10 @@ pub(crate) fn command(broker: &dyn Broker, name: Name, fields: &Fields) -> Resul
 
 fn password(broker: &dyn Broker, fields: &Fields) -> Result<PasswordUpdate, Failure> {
     let algorithm = match fields.text("hashing_algorithm")? {
-        None => fields.text("password_hash")?.and_then(algorithm_of).unwrap_or(ALGORITHM_DEFAULT),
+        None => match fields.text("password_hash")? {
+            Some(hash) => algorithm_of(hash).unwrap_or(ALGORITHM_DEFAULT),
+            None => broker.facts().password_algorithm,
+        },
         Some(name) => {
             let unknown = || Failure::BadRequest(format!("unknown hashing algorithm '{name}'"));
             Algorithm::parse(name).ok_or_else(unknown)?

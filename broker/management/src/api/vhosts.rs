@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::http::{Response, Status};
 use crate::json::Columns;
 use crate::listing::Row;
-use crate::stats::messages::{Counts, message_stats, of_queue, sum};
+use crate::stats::messages::{Counts, Whose, message_stats, of_channel, of_queue, publish_by_clients, sum};
 
 /// Lengths and counts of a virtual host's queues.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,17 +18,31 @@ struct Content {
     ready: u64,
     unsettled: u64,
     counts: Counts,
+    /// Bytes from and to the clients that are connected.
+    received: u64,
+    sent: u64,
 }
 
 fn contents(cx: &Context<'_>, hosts: &[Host]) -> FastMap<Name, Content> {
     let states = cx.broker().queues();
-    let mut contents: FastMap<Name, Content> = FastMap::default();
+    let mut contents: FastMap<Name, Content> =
+        hosts.iter().map(|host| (host.name.clone(), Content::default())).collect();
     for (vhost, record) in queues::records(cx, hosts) {
         let Some(state) = states.get(&record.id) else { continue };
         let content = contents.entry(vhost).or_default();
         content.ready += state.ready;
         content.unsettled += state.unsettled;
         sum(&mut content.counts, &of_queue(state));
+    }
+    let clients = cx.broker().clients();
+    for host in hosts {
+        let (Some(content), Some(counts)) = (contents.get_mut(&host.name), clients.get(&host.id)) else { continue };
+        publish_by_clients(&mut content.counts, &of_channel(counts));
+    }
+    for connection in cx.broker().connections() {
+        let Some(content) = connection.vhost.and_then(|vhost| contents.get_mut(&vhost)) else { continue };
+        content.received += connection.received_bytes;
+        content.sent += connection.sent_bytes;
     }
     contents
 }
@@ -55,12 +69,12 @@ fn show_one(cx: &Context<'_>, name: &Name, content: Content, settings: &VhostPol
         "messages_details": zero,
         "messages_ready_details": zero,
         "messages_unacknowledged_details": zero,
-        "recv_oct": 0,
+        "recv_oct": content.received,
         "recv_oct_details": zero,
-        "send_oct": 0,
+        "send_oct": content.sent,
         "send_oct_details": zero,
     });
-    if let Some(stats) = message_stats(&content.counts, None, None) {
+    if let Some(stats) = message_stats(Whose::Client, &content.counts, None, None) {
         shown["message_stats"] = stats;
     }
     shown

@@ -3,6 +3,7 @@
 //! `parser` is pure: bytes in, requests or an exact refusal out. `serve` is the only part that waits. Nothing here knows
 //! what the paths mean.
 
+pub(crate) mod gzip;
 pub mod parser;
 pub mod request;
 pub mod response;

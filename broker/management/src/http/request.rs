@@ -1,5 +1,6 @@
 //! One request: what the client said, split where HTTP splits it and decoded once.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What the client wants done.
@@ -70,6 +71,8 @@ pub struct Request {
     pub peer: SocketAddr,
     /// Whether the connection goes on after the answer.
     pub keep_alive: bool,
+    /// Whether it came with a good login: set by who answers it.
+    pub is_by_user: Cell<bool>,
 }
 
 impl Request {
@@ -84,6 +87,7 @@ impl Request {
             body: Vec::new(),
             peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             keep_alive: true,
+            is_by_user: Cell::new(false),
         }
     }
 

@@ -140,17 +140,49 @@ pub(crate) fn churn_of(it: &Totals) -> Counts {
     counts
 }
 
+/// Whose `message_stats` are shown: RabbitMQ shows counts by groups, all of a group once one of them is not 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// A queue's: what went in, and what became of it.
+    Queue,
+    /// An exchange's: in and out.
+    Exchange,
+    /// A channel's, or the whole broker's.
+    Client,
+}
+
+impl Whose {
+    fn groups(self) -> &'static [&'static [usize]] {
+        const PUBLISHING: &[usize] = &[PUBLISH, CONFIRM, RETURN, DROP];
+        const CONSUMING: &[usize] = &[DELIVER, DELIVER_NO_ACK, GET, GET_NO_ACK, GET_EMPTY, REDELIVER, ACK, DELIVER_GET];
+        match self {
+            Whose::Queue => &[CONSUMING],
+            Whose::Exchange => &[&[PUBLISH_IN, PUBLISH_OUT]],
+            Whose::Client => &[PUBLISHING, CONSUMING],
+        }
+    }
+}
+
 /// `message_stats`: what has happened at all, with rates; `None` if nothing has.
-pub(crate) fn message_stats(counts: &Counts, ring: Option<&Ring>, range: Option<Range>) -> Option<Value> {
+pub(crate) fn message_stats(whose: Whose, counts: &Counts, ring: Option<&Ring>, range: Option<Range>) -> Option<Value> {
     let mut stats = Map::new();
+    let is_used = |group: &&&[usize]| group.iter().any(|column| counts[*column] > 0);
+    let groups: Vec<&[usize]> = whose.groups().iter().filter(is_used).copied().collect();
     let names = MESSAGES.iter().copied().chain(["deliver_get"]);
     for (column, name) in names.enumerate() {
-        if counts[column] > 0 {
+        if counts[column] > 0 || groups.iter().any(|group| group.contains(&column)) {
             stats.insert(name.to_owned(), json!(counts[column]));
             stats.insert(format!("{name}_details"), details(ring, column, range));
         }
     }
     (!stats.is_empty()).then_some(Value::Object(stats))
+}
+
+/// What was published is what clients did, whether or not it reached a queue; what became of it is what queues did.
+pub(crate) fn publish_by_clients(counts: &mut Counts, clients: &Counts) {
+    for column in [PUBLISH, CONFIRM, RETURN, DROP] {
+        counts[column] = clients[column];
+    }
 }
 
 /// Adds `b` to `a`.
@@ -167,15 +199,22 @@ mod tests {
     fn only_what_has_happened_is_shown() {
         let counters = Counters { published: 3, delivered: 5, delivered_no_ack: 2, got: 1, ..Counters::default() };
         let state = QueueState { ready: 1, unsettled: 2, counters, ..QueueState::default() };
-        let stats = message_stats(&of_queue(&state), None, None).unwrap();
+        let stats = message_stats(Whose::Queue, &of_queue(&state), None, None).unwrap();
         let zero = json!({"rate": 0.0});
         assert_eq!(
             stats,
             json!({
                 "publish": 3, "publish_details": zero, "deliver": 3, "deliver_details": zero, "deliver_no_ack": 2,
                 "deliver_no_ack_details": zero, "get": 1, "get_details": zero, "deliver_get": 6, "deliver_get_details": zero,
+                "get_no_ack": 0, "get_no_ack_details": zero, "get_empty": 0, "get_empty_details": zero,
+                "redeliver": 0, "redeliver_details": zero, "ack": 0, "ack_details": zero,
             })
         );
-        assert_eq!(message_stats(&of_queue(&QueueState::default()), None, None), None);
+        assert_eq!(message_stats(Whose::Queue, &of_queue(&QueueState::default()), None, None), None);
+        let published = of_channel(&ChannelCounts { published: 1, ..ChannelCounts::default() });
+        let stats = message_stats(Whose::Client, &published, None, None).unwrap();
+        let names: Vec<&String> =
+            stats.as_object().unwrap().keys().filter(|name| !name.ends_with("_details")).collect();
+        assert_eq!(names, ["confirm", "drop_unroutable", "publish", "return_unroutable"]);
     }
 }

@@ -20,7 +20,15 @@ pub(crate) struct Ring {
     seen_ms: u64,
 }
 
+/// After how long without a change an object counts as idle, in milliseconds.
+const IDLE_AFTER_MS: u64 = 10_000;
+
 impl Ring {
+    /// Since when nothing has changed, if that is long enough ago; all in milliseconds since 1970.
+    pub(crate) fn idle_since(&self, now_ms: u64) -> Option<u64> {
+        Some(self.changed_ms()).filter(|changed| changed + IDLE_AFTER_MS < now_ms)
+    }
+
     pub(crate) fn new(length: usize) -> Ring {
         Ring { samples: VecDeque::new(), length, seen_ms: 0 }
     }
