@@ -1,43 +1,54 @@
 //! Starting and stopping: shards first, then listeners, then one line that says so; and all of it backwards.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leveret_management::port;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use leveret_core::access::Command;
+use leveret_core::value::Value;
+use leveret_management::port::{self, Service};
 use leveret_runtime as runtime;
+use leveret_store::tools::RESCUED;
 use leveret_store::{Options as StoreOptions, Store};
 use runtime::mailbox::channel::{Receiver, Sender, channel};
 use runtime::signal::{Signal, Signals};
 use runtime::{Runtime, ShardId};
 
-use crate::config::{Config, Confirm, Tls};
+use crate::config::{Config, Confirm, LogFiles, Tls};
 use crate::first_start;
 use crate::frontend::amqp::editor::EDITOR;
-use crate::frontend::amqp::listener::{Listener, Wrapping, settings};
 use crate::frontend::http::control::Control;
+use crate::frontend::http::definitions;
 use crate::frontend::http::listener::Http;
-use crate::metadata::{Metadata, Recovered, lock_data_dir};
+use crate::gate::Gate;
+use crate::metadata::{self, Metadata, Op, Recovered, lock_data_dir};
+use crate::shard::administration::administer;
 use crate::shard::mail::{self, Mail};
+use crate::shard::stored::doubt::{self, Doubts};
 use crate::shard::{OWNER, Shard};
 use crate::transport::certificates::Certificates;
 
-/// How long clients may take to say close-ok when the broker stops.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The global parameter that identifies the cluster.
+const CLUSTER_ID: &str = "internal_cluster_id";
 
 /// The folder of the durable log in the data directory.
 const STORE_NAME: &str = "messages";
 
-/// The file in the data directory that says that the broker has stopped by itself.
-const CLEAN_NAME: &str = "messages.clean";
-
 /// How often the store looks after what waits for room.
 const STORE_TICK: Duration = Duration::from_secs(1);
 
-/// Bytes that a record may have besides a message's body: names, properties (at most a frame), references.
-const RECORD_MARGIN: u64 = 1024 * 1024;
+/// Mail that a closing connection leads to, one item after the other: a delivery, and its way back.
+const MAIL_HOPS: usize = 3;
+
+/// How long a stop waits for mail between shards.
+const MAIL_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What the size of a log file is rounded up to if messages of the greatest size need more than the configured one.
+const LOG_SIZE_UNIT: u64 = 1024 * 1024;
 
 /// The exit code when the disk has failed.
 const EXIT_DISK_FAILED: i32 = 74;
@@ -69,16 +80,24 @@ pub(crate) fn run(config: &Arc<Config>) -> io::Result<()> {
     let signals = Signals::new([Signal::Interrupt, Signal::Terminate])?;
     let requests = Signals::new([Signal::Quit, Signal::Hangup])?;
     let _lock = lock_data_dir(&config.data_dir)?;
-    let is_new = start_broker(config)?;
-    Shard::current().store_together(|| Http::load_definitions(config))?;
+    let (metadata, is_new) = start_broker(config)?;
+    Shard::current().store_together(|| definitions::load(config))?;
     if is_new && Shard::current().access().users().len() == 0 {
-        first_start::begin(&config.first_start).map_err(io::Error::other)?;
+        first_start::begin(&config.first_start, config.password_algorithm).map_err(io::Error::other)?;
     }
-    let listeners = listen(config)?;
-    let http = Http::start(config, listeners.addresses(), listeners.certificates.as_ref())?;
-    let control = Control::start(config, http.api())?;
+    name_cluster()?;
+    bind_store(config, &metadata)?;
+    if let Some(vhost) = &config.event_vhost
+        && let Err(error) = Shard::current().declare_event_exchange(vhost)
+    {
+        log::error!("event_exchange.vhost = {vhost}: {error}; there are no events");
+    }
+    let gate = Rc::new(Gate::open(config)?);
+    let http = Http::start(config, &gate)?;
+    let control = Control::start(config, http.api(), gate.clone())?;
     say_ready(config, http.listeners());
-    let (certificates, tls) = (listeners.certificates.clone(), config.tls.clone());
+    tell_manager(&format!("READY=1\nSTATUS=serving with {} shards", config.shards));
+    let (certificates, tls) = (gate.certificates().cloned(), config.tls.clone());
     spawn_named("signals", move || serve_requests(&requests, certificates.as_deref(), &tls));
     let stop_asked = control.stop.clone();
     spawn_named("stop signals", move || {
@@ -88,9 +107,23 @@ pub(crate) fn run(config: &Arc<Config>) -> io::Result<()> {
         stop_asked.set();
     });
     control.stop.wait();
+    tell_manager("STOPPING=1\nSTATUS=closing connections");
     http.stop();
-    stop(listeners.amqp.into_iter().chain(listeners.amqps).collect());
+    stop(&gate);
     Ok(())
+}
+
+/// Gives the cluster an identity that lasts, by RabbitMQ's name for it; monitoring joins by it.
+fn name_cluster() -> io::Result<()> {
+    let access = Shard::current().access();
+    if access.global_parameters().any(|(name, _)| &**name == CLUSTER_ID) {
+        return Ok(());
+    }
+    let mut random = [0; 16];
+    runtime::random::fill(&mut random);
+    let value = Value::str(&format!("rabbitmq-cluster-id-{}", URL_SAFE_NO_PAD.encode(random)));
+    let put = Command::PutGlobalParameter { name: CLUSTER_ID.into(), value };
+    administer(vec![put]).map(drop).map_err(io::Error::other)
 }
 
 /// SIGQUIT: who is there and what does everybody wait for. SIGHUP: read certificates again.
@@ -107,94 +140,115 @@ fn serve_requests(signals: &Signals, certificates: Option<&Certificates>, tls: &
     }
 }
 
-/// Listeners of AMQP, over TLS or not.
-struct Listeners {
-    amqp: Vec<Listener>,
-    amqps: Vec<Listener>,
-    certificates: Option<Arc<Certificates>>,
-}
-
-impl Listeners {
-    /// Where they listen.
-    fn addresses(&self) -> Vec<port::Listener> {
-        let address = |protocol| move |listener: &Listener| port::Listener { protocol, addr: listener.local_addr() };
-        self.amqp.iter().map(address("amqp")).chain(self.amqps.iter().map(address("amqp/ssl"))).collect()
-    }
-}
-
-fn listen(config: &Arc<Config>) -> io::Result<Listeners> {
-    let settings = settings(&config.limits);
-    let bind = |addresses: &[SocketAddr], tls: Option<Arc<Certificates>>| {
-        let wrapping = Wrapping { proxy: config.proxy_protocol, tls };
-        addresses
-            .iter()
-            .map(|addr| Listener::bind(*addr, settings.clone(), wrapping.clone()))
-            .collect::<io::Result<_>>()
-    };
-    let certificates = match config.amqps.is_empty() && config.https.is_empty() {
-        true => None,
-        false => Some(Arc::new(Certificates::load(&config.tls).map_err(io::Error::other)?)),
-    };
-    Ok(Listeners { amqp: bind(&config.amqp, None)?, amqps: bind(&config.amqps, certificates.clone())?, certificates })
-}
-
 /// Brings back what is stored, on every shard; says whether nothing was, because the broker starts for the first time.
-fn start_broker(config: &Arc<Config>) -> io::Result<bool> {
+fn start_broker(config: &Arc<Config>) -> io::Result<(Metadata, bool)> {
     let (metadata, entries) = Metadata::open(&config.data_dir)?;
     let recovered = Recovered::from_entries(entries.as_deref().unwrap_or_default(), config.shards)?;
     start_shards(config, &Arc::new(recovered))?;
     let owner = Shard::current();
-    owner.attach_metadata(metadata);
+    owner.attach_metadata(metadata.clone());
     spawn_named("metadata", move || owner.store_for_ever());
-    open_store(config)?;
-    Ok(entries.is_none())
+    open_store(config, &metadata, entries.is_none())?;
+    Ok((metadata, entries.is_none()))
 }
 
 // ---- messages
 
-/// Opens the durable log, and brings its messages back on every shard.
-fn open_store(config: &Config) -> io::Result<()> {
+/// Opens the durable log, and brings its messages back on every shard. Messages without any metadata are refused: their queues
+/// are not unknown, but lost.
+fn open_store(config: &Config, metadata: &Metadata, is_metadata_new: bool) -> io::Result<()> {
     let options = store_options(config);
     let (store, recovered) = Store::open(&config.data_dir.join(STORE_NAME), options).map_err(io::Error::other)?;
-    let (fits, needed) = (store.writer().batch_size_max() as u64, config.limits.max_message_size + RECORD_MARGIN);
-    if fits < needed {
+    if is_metadata_new && recovered.queues.iter().any(|queue| queue.count > 0) {
         return Err(io::Error::other(format!(
-            "this data directory was made for messages of at most {} bytes: set max_message_size to that or less",
-            fits - RECORD_MARGIN.min(fits)
+            "{} is missing or empty, but there are messages in {}: put a copy of it in its place, or rescue them with \
+             `leveret store salvage` and choose another directory with --data-dir",
+            config.data_dir.join(metadata::FILE_NAME).display(),
+            config.data_dir.join(STORE_NAME).display()
         )));
     }
+    belong_together(&config.data_dir, metadata.store()?, store.number())?;
     let recovered = Arc::new(recovered);
-    let after_crash = !take_clean_mark(&config.data_dir)?;
+    let doubts = Arc::new(Doubts::take(&config.data_dir)?);
+    // From here on, since a start on a full disk waits for room too.
+    let ticking = store.clone();
+    spawn_named("store clock", move || {
+        loop {
+            runtime::sleep(STORE_TICK);
+            ticking.tick();
+        }
+    });
     let mut count = 0;
     for shard in runtime::shards() {
         let (store, recovered) = (store.clone(), recovered.clone());
-        let attached = runtime::call(shard, move || Shard::current().attach_store(store, &recovered, after_crash));
+        let attached = runtime::call(shard, move || Shard::current().attach_store(store, &recovered));
         let attached = attached.map_err(|error| io::Error::other(format!("a shard did not recover: {error}")))?;
         count += attached.map_err(io::Error::other)?;
+    }
+    for shard in runtime::shards() {
+        let (recovered, doubts) = (recovered.clone(), doubts.clone());
+        let resumed = runtime::call(shard, move || Shard::current().resume_restored(&recovered, &doubts));
+        resumed.map_err(|error| io::Error::other(format!("a shard did not recover: {error}")))?;
+    }
+    for shard in runtime::shards() {
+        let read = runtime::call(shard, || Shard::current().read_fronts());
+        read.map_err(|error| io::Error::other(format!("a shard did not read its queues: {error}")))?;
     }
     if count > 0 {
         log::info!("{count} stored messages are back in their queues");
     }
-    spawn_named("store clock", move || {
-        loop {
-            runtime::sleep(STORE_TICK);
-            store.tick();
-        }
-    });
+    Ok(())
+}
+
+/// Metadata know the store whose queues they speak of: with another one, or a new one in the place of one that is missing, messages
+/// would be dropped as if nobody knew their queues. What was rescued may take the place of what it was rescued from.
+fn belong_together(data_dir: &Path, known: Option<u64>, store: u64) -> io::Result<()> {
+    let messages = data_dir.join(STORE_NAME);
+    let rescued = messages.join(RESCUED);
+    if known.is_none_or(|known| known == store) || runtime::fs::exists(&rescued)? {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "{} does not have the messages of the queues in {}: it was missing, or is another broker's. Put the right one in its \
+         place, or what `leveret store salvage` makes of it; to do without those messages, make an empty file {}",
+        messages.display(),
+        data_dir.join(metadata::FILE_NAME).display(),
+        rescued.display()
+    )))
+}
+
+/// From now on this is the store that the metadata speak of.
+fn bind_store(config: &Config, metadata: &Metadata) -> io::Result<()> {
+    let Some(store) = Shard::current().stored.store() else { return Ok(()) };
+    if metadata.store()? != Some(store.number()) {
+        metadata.commit(vec![Op::Store(store.number())])?;
+    }
+    let messages = config.data_dir.join(STORE_NAME);
+    let rescued = messages.join(RESCUED);
+    if runtime::fs::exists(&rescued)? {
+        runtime::fs::remove_file(&rescued)?;
+        runtime::fs::sync_dir(&messages)?;
+    }
     Ok(())
 }
 
 fn store_options(config: &Config) -> StoreOptions {
-    let defaults = StoreOptions::default();
-    let needed = config.limits.max_message_size.saturating_add(2 * RECORD_MARGIN).next_multiple_of(1024 * 1024);
+    let LogFiles { log_file_size, count, segment_size, record_margin } = config.log_files;
+    let needed = config.limits.max_message_size.saturating_add(2 * record_margin);
+    let enough = match needed <= u64::from(log_file_size) {
+        true => log_file_size,
+        false => u32::try_from(needed.next_multiple_of(LOG_SIZE_UNIT)).unwrap_or(u32::MAX),
+    };
     StoreOptions {
-        log_file_size: defaults.log_file_size.max(u32::try_from(needed).unwrap_or(u32::MAX)),
+        log_file_size: enough,
+        log_files: count,
+        segment_size,
         confirm: match config.confirm {
             Confirm::Synced => leveret_store::Confirm::Synced,
             Confirm::Written => leveret_store::Confirm::Written,
         },
         on_event: Arc::new(note_store_event),
-        ..defaults
+        ..StoreOptions::default()
     }
 }
 
@@ -215,26 +269,37 @@ fn note_store_event(event: leveret_store::Event) {
     }
 }
 
-/// Whether the broker stopped by itself last time. From now on it has not, until it does again.
-fn take_clean_mark(data_dir: &Path) -> io::Result<bool> {
-    match runtime::fs::remove_file(data_dir.join(CLEAN_NAME)) {
-        Ok(()) => runtime::fs::sync_dir(data_dir).map(|()| true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Everything that was confirmed is on disk anyway; this also saves the next start the reading of the log.
 fn close_store(data_dir: &Path) {
     let store = Shard::current().stored.store();
     for shard in runtime::shards() {
         let _ = runtime::call(shard, || Shard::current().stored.flush());
     }
+    let doubts = runtime::shards().filter_map(|shard| runtime::call(shard, || Shard::current().doubts()).ok());
+    let doubts: Vec<_> = doubts.flatten().collect();
     let closed = store.map(|store| store.close().map_err(io::Error::other));
-    let marked = closed.map(|closed| closed.and_then(|()| runtime::fs::write(data_dir.join(CLEAN_NAME), Vec::new())));
+    let marked = closed.map(|closed| closed.and_then(|()| doubt::write(data_dir, &doubts)));
     if let Some(Err(error)) = marked {
         log::warn!("the store did not close: {error}");
     }
+}
+
+/// Waits until the shards have handled the mail on its way, and what that led to: a delivery that arrives where its channel
+/// has just closed goes back to its queue, which notes that it was delivered.
+fn wait_for_mail() {
+    if runtime::timeout(MAIL_WAIT_MAX, || (0..MAIL_HOPS).for_each(|_| wait_for_fences())).is_err() {
+        log::warn!("a shard has not handled its mail within {MAIL_WAIT_MAX:?}; the broker stops all the same");
+    }
+}
+
+fn wait_for_fences() {
+    let (sender, receiver) = channel();
+    for shard in runtime::shards() {
+        let sender = sender.clone();
+        let _ = runtime::call(shard, move || Shard::current().send_fences(&sender));
+    }
+    drop(sender);
+    let _ = receiver.receive_batch(&mut Vec::new()); // there is never an item: it ends when every fence is dropped
 }
 
 // ---- shards
@@ -260,7 +325,10 @@ thread_local! {
 
 fn open_mailbox() -> Sender<Mail> {
     let (sender, receiver) = channel();
-    MAILBOXES.with_borrow_mut(|mailboxes| mailboxes.push((runtime::shard_id(), receiver)));
+    MAILBOXES.with_borrow_mut(|mailboxes| {
+        mailboxes.retain(|(shard, _)| *shard != runtime::shard_id()); // of a start that a simulated power cut has ended
+        mailboxes.push((runtime::shard_id(), receiver));
+    });
     sender
 }
 
@@ -281,6 +349,8 @@ fn start_shard(config: Arc<Config>, senders: Vec<Sender<Mail>>, recovered: &Reco
     }
     let free_shard = expiry_shard.clone();
     spawn_named("remains", move || free_shard.free_for_ever());
+    let flow_shard = expiry_shard.clone();
+    spawn_named("flow", move || flow_shard.let_go_for_ever());
     spawn_named("delays", move || delay_shard.delay_for_ever());
     spawn_named("expiry", move || expiry_shard.expire_for_ever());
 }
@@ -317,20 +387,19 @@ fn say_ready(config: &Config, listeners: &[port::Listener]) {
     let _ = out.flush();
 }
 
+/// Tells systemd, where it asked to be told (`Type=notify`).
+fn tell_manager(lines: &str) {
+    if let Err(error) = runtime::process::notify(lines) {
+        log::warn!("the service manager was not told: {error}");
+    }
+}
+
 // ---- stopping
 
-/// Accepts no more, closes every connection with 320, and waits until they are gone, or as long as [`SHUTDOWN_TIMEOUT`].
-fn stop(listeners: Vec<Listener>) {
-    let stopping: Vec<_> =
-        listeners.into_iter().map(|listener| runtime::spawn(move || listener.stop(SHUTDOWN_TIMEOUT))).collect();
-    runtime::yield_now(); // so that nobody is accepted after this
-    for shard in runtime::shards() {
-        let _ = runtime::call(shard, || Shard::current().shut_down_clients());
-    }
-    let killed: usize = runtime::join_all(stopping).into_iter().flatten().sum();
-    if killed > 0 {
-        log::warn!("{killed} clients did not answer connection.close within {SHUTDOWN_TIMEOUT:?} and were cut off");
-    }
+/// Sends the clients away, and closes the store.
+fn stop(gate: &Gate) {
+    gate.shut(Service::Stopped);
+    wait_for_mail();
     Shard::current().wait_until_stored();
     close_store(&Shard::current().config.data_dir.clone());
     for shard in runtime::shards() {

@@ -11,6 +11,7 @@ pub mod config;
 pub mod ctl;
 pub mod first_start;
 pub mod frontend;
+pub mod gate;
 pub mod logging;
 pub mod metadata;
 pub mod perf;

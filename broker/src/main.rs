@@ -1,6 +1,7 @@
 //! The `leveret` program.
 
 use std::env;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -28,18 +29,31 @@ fn main() -> ExitCode {
         }
         Command::Config(options) => cli::config::main(options),
         Command::Store(options) => cli::store::main(options),
+        Command::Shovel(options) => cli::shovel::main(*options),
+        Command::SelfTest(options) => cli::self_test::main(&options),
+        Command::Man(options) => cli::man::main(&options),
+        Command::Completion(options) => cli::man::complete(&options),
     }
 }
 
 fn serve(options: &Serve) -> ExitCode {
-    let served = configure(options).and_then(|config| boot::serve(config).map_err(|error| error.to_string()));
+    let served = configure(options).and_then(|config| {
+        let pid_path = pid_path(&config);
+        let served = boot::serve(config).map_err(|error| error.to_string());
+        cli::detach::forget_pid(&pid_path);
+        served
+    });
     end(served)
+}
+
+fn pid_path(config: &Config) -> PathBuf {
+    cli::detach::pid_path(&config.data_dir, |name| env::var(name).ok())
 }
 
 fn detach(options: &Serve, arguments: &[String]) -> ExitCode {
     let started = configure(options).and_then(|config| {
         let program = env::current_exe().map_err(|error| format!("where is this program? {error}"))?;
-        cli::detach::start(&program, arguments, &config.data_dir).map_err(|error| error.to_string())
+        cli::detach::start(&program, arguments, &config.data_dir, &pid_path(&config)).map_err(|error| error.to_string())
     });
     end(started)
 }

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+/// The word for the background, and as texts print it that were typeset: with a dash.
+const DETACHED: [&str; 2] = ["-detached", "\u{2013}detached"];
+
 /// The program's words as ours: `rabbitmq-server start` and `-detached` are understood, whatever the program is called.
 ///
 /// `arguments` are without the program's name.
@@ -13,7 +16,7 @@ pub fn translate(name: &str, arguments: Vec<String>) -> Vec<String> {
     let is_server =
         name == "rabbitmq-server" || words.first().is_none_or(|word| word == "serve" || word.starts_with('-'));
     if is_server {
-        for word in words.iter_mut().filter(|word| *word == "-detached") {
+        for word in words.iter_mut().filter(|word| DETACHED.contains(&word.as_str())) {
             "--detached".clone_into(word);
         }
     }
@@ -39,6 +42,7 @@ mod tests {
         check("rabbitmq-server", &["start"], &[]);
         check("rabbitmq-server", &["-detached"], &["--detached"]);
         check("rabbitmq-server", &["start", "-detached"], &["--detached"]);
+        check("rabbitmq-server", &["\u{2013}detached"], &["--detached"]);
         check("leveret", &["serve", "-detached"], &["serve", "--detached"]);
         check("leveret", &["-detached"], &["--detached"]);
         check("leveret", &["ctl", "add_user", "-detached"], &["ctl", "add_user", "-detached"]);

@@ -127,6 +127,7 @@ impl Serve {
         complaints.append(&mut loaded.complaints);
         loaded.complaints = complaints;
         self.override_options(&mut loaded.config);
+        loaded.config.files = files.iter().map(|(path, _)| path.clone()).collect();
         loaded
     }
 

@@ -6,9 +6,10 @@
 use std::path::PathBuf;
 
 use leveret_core::access::Tag;
+use leveret_core::access::password::Algorithm;
 
 use super::value::{self, InvalidValue, address, boolean, limit, milliseconds, minutes, number, share, size, timeout};
-use super::{Config, Confirm, LogFormat};
+use super::{CertificateUser, Config, Confirm, LogFormat, Mechanism, NameKind};
 
 /// What is known of a key.
 pub struct Key {
@@ -45,6 +46,7 @@ pub static LISTS: &[(&str, Empty)] = &[
     ("listeners.ssl", |config| config.amqps.clear()),
     ("default_user_tags", |config| config.first_start.tags.clear()),
     ("ssl_options.versions", |config| (config.tls.tls12, config.tls.tls13) = (false, false)),
+    ("auth_mechanisms", |config| config.mechanisms.clear()),
 ];
 
 const fn acts(pattern: &'static str, set: Set, show: fn(&Config) -> String) -> Key {
@@ -169,7 +171,11 @@ pub static KEYS: &[Key] = &[
         |config, _, text| put(&mut config.limits.consumer_timeout, timeout(text)?),
         |config| config.limits.consumer_timeout.map_or("infinity".into(), |limit| limit.as_millis().to_string()),
     ),
-    unsupported("consumer_max_per_channel", "the number of consumers has no limit of its own"),
+    acts(
+        "consumer_max_per_channel",
+        |config, _, text| put(&mut config.limits.consumer_max_per_channel, limit(text)?),
+        |config| or_infinity(config.limits.consumer_max_per_channel),
+    ),
     acts(
         "connection_max",
         |config, _, text| put(&mut config.limits.connection_max, limit(text)?),
@@ -179,6 +185,16 @@ pub static KEYS: &[Key] = &[
         "max_connections",
         |config, _, text| put(&mut config.limits.connection_max, limit(text)?),
         |config| or_infinity(config.limits.connection_max),
+    ),
+    acts(
+        "unauthenticated_connection_max",
+        |config, _, text| put(&mut config.limits.unauthenticated_connection_max, limit(text)?),
+        |config| or_infinity(config.limits.unauthenticated_connection_max),
+    ),
+    acts(
+        "unauthenticated_connection_max_per_address",
+        |config, _, text| put(&mut config.limits.unauthenticated_connection_max_per_address, limit(text)?),
+        |config| or_infinity(config.limits.unauthenticated_connection_max_per_address),
     ),
     acts(
         "channel_max_per_node",
@@ -270,7 +286,12 @@ pub static KEYS: &[Key] = &[
     acts("definitions.local.path", |config, _, text| add(&mut config.load_definitions, text.into()), definitions),
     acts("definitions.import_backend", definitions_backend, |_| "local_filesystem".into()),
     unsupported("definitions.https.**", "fetch the file with your own tool and name it in load_definitions"),
-    ignored("definitions.skip_if_unchanged", "importing what is there already changes nothing and is quick"),
+    acts(
+        "definitions.skip_if_unchanged",
+        |config, _, text| put(&mut config.skip_unchanged_definitions, boolean(text)?),
+        |config| config.skip_unchanged_definitions.to_string(),
+    ),
+    ignored("definitions.hashing.algorithm", "SHA-256 is always used"),
     // ---- TLS
     acts(
         "ssl_options.certfile",
@@ -312,8 +333,32 @@ pub static KEYS: &[Key] = &[
     ignored("ssl_options.ciphers.*", "only today's strong cipher suites are offered"),
     ignored("ssl_options.**", "the TLS library's own defaults hold"),
     ignored("ssl_handshake_timeout", "handshake_timeout covers TLS too"),
-    unsupported("ssl_cert_login_from", "certificates are verified, but users log in by password"),
-    unsupported("ssl_cert_login_san_**", "set ssl_cert_login_from to distinguished_name or common_name"),
+    acts("ssl_cert_login_from", certificate_user, |config| {
+        match config.tls.user_from {
+            CertificateUser::DistinguishedName => "distinguished_name",
+            CertificateUser::CommonName => "common_name",
+            CertificateUser::AlternativeName => "subject_alternative_name",
+        }
+        .into()
+    }),
+    acts(
+        "ssl_cert_login_san_type",
+        |config, _, text| put(&mut config.tls.alternative_name.0, name_kind(text)?),
+        |config| {
+            match config.tls.alternative_name.0 {
+                NameKind::Dns => "dns",
+                NameKind::Ip => "ip",
+                NameKind::Email => "email",
+                NameKind::Uri => "uri",
+            }
+            .into()
+        },
+    ),
+    acts(
+        "ssl_cert_login_san_index",
+        |config, _, text| put(&mut config.tls.alternative_name.1, number(text)?),
+        |config| config.tls.alternative_name.1.to_string(),
+    ),
     unsupported("management.ssl.**", "the HTTP listener uses the certificate of ssl_options"),
     unsupported("prometheus.ssl.**", "put a proxy that speaks TLS in front of the Prometheus port"),
     // ---- management and metrics
@@ -350,11 +395,20 @@ pub static KEYS: &[Key] = &[
     ignored("management.hsts.**", "let the proxy that speaks TLS send it"),
     unsupported("management.**", "this part of the management plugin is not there"),
     ignored("collect_statistics", OUR_MEANS),
-    unsupported("prometheus.path", "metrics are at /metrics"),
-    unsupported("prometheus.return_per_object_metrics", "ask for /metrics/per-object"),
-    unsupported(
+    acts(
+        "prometheus.path",
+        |config, _, text| put(&mut config.metrics.path, metrics_path(text)?),
+        |config| config.metrics.path.clone(),
+    ),
+    acts(
+        "prometheus.return_per_object_metrics",
+        |config, _, text| put(&mut config.metrics.per_object, boolean(text)?),
+        |config| config.metrics.per_object.to_string(),
+    ),
+    acts(
         "prometheus.authentication.enabled",
-        "metrics need no login: bind prometheus.tcp.ip to an address of yours",
+        |config, _, text| put(&mut config.metrics.authentication, boolean(text)?),
+        |config| config.metrics.authentication.to_string(),
     ),
     // ---- the log
     acts("log.console.level", |config, _, text| log_level(config, "", text), |config| config.log.filter.clone()),
@@ -389,7 +443,9 @@ pub static KEYS: &[Key] = &[
     ignored("log.file.**", "the log goes to standard error; let the service manager keep it"),
     unsupported("log.**", "the log goes to standard error only"),
     // ---- how to log in
-    ignored("auth_mechanisms.*", "PLAIN and AMQPLAIN are offered; EXTERNAL is not there yet"),
+    acts("auth_mechanisms.*", mechanism, |config| {
+        config.mechanisms.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(" ")
+    }),
     acts("auth_backends.*", auth_backend, |_| "internal".into()),
     unsupported("auth_backends.*.*", "only the internal user database is there"),
     unsupported("auth_http.**", "only the internal user database is there"),
@@ -398,7 +454,11 @@ pub static KEYS: &[Key] = &[
     ignored("auth_cache.**", OUR_MEANS),
     unsupported("anonymous_login_user", "give clients a user of their own"),
     unsupported("anonymous_login_pass", "give clients a user of their own"),
-    ignored("password_hashing_module", "new passwords are hashed with argon2id; imported hashes are kept"),
+    acts(
+        "password_hashing_module",
+        |config, _, text| put(&mut config.password_algorithm, Some(algorithm(text)?)),
+        |config| config.password_algorithm.unwrap_or_default().as_str().into(),
+    ),
     unsupported("credential_validator.**", "any password is taken; check it before you set it"),
     // ---- sockets
     ignored("tcp_listen_options.**", "the kernel's defaults hold, with TCP_NODELAY set"),
@@ -406,7 +466,11 @@ pub static KEYS: &[Key] = &[
     ignored("reverse_dns_lookups", "peers are shown by address"),
     ignored("socket_writer.**", OUR_MEANS),
     // ---- queues
-    ignored("default_queue_type", "set it for a virtual host, with 'leveret ctl update_vhost_metadata'"),
+    acts(
+        "default_queue_type",
+        |config, _, text| put(&mut config.default_queue_type, queue_type(text)?),
+        |config| config.default_queue_type.clone().unwrap_or_else(|| "classic".into()),
+    ),
     ignored("queue_leader_locator", ONE_NODE),
     ignored("queue_master_locator", ONE_NODE),
     ignored("quorum_queue.**", ONE_NODE),
@@ -426,6 +490,12 @@ pub static KEYS: &[Key] = &[
     ignored("distribution.**", NO_ERLANG),
     ignored("vm.**", NO_ERLANG),
     // ---- clusters and plugins
+    acts(
+        "event_exchange.vhost",
+        |config, _, text| put(&mut config.event_vhost, Some(text.into())),
+        |config| config.event_vhost.clone().unwrap_or_else(|| "none".into()),
+    ),
+    ignored("event_exchange.protocol", "events are AMQP 0-9-1 messages"),
     ignored("cluster_partition_handling", ONE_NODE),
     ignored("cluster_partition_handling.**", ONE_NODE),
     ignored("cluster_keepalive_interval", ONE_NODE),
@@ -477,6 +547,22 @@ fn confirm(text: &str) -> Result<Confirm, InvalidValue> {
         "synced" => Ok(Confirm::Synced),
         "written" => Ok(Confirm::Written),
         _ => Err(InvalidValue { expected: "synced or written" }),
+    }
+}
+
+fn metrics_path(text: &str) -> Result<String, InvalidValue> {
+    match text.starts_with('/') && text.len() > 1 {
+        true => Ok(text.to_owned()),
+        false => Err(InvalidValue { expected: "a path such as /metrics" }),
+    }
+}
+
+/// RabbitMQ takes the names of its modules too. Classic is what there is without the key, so that it leaves no mark on queues.
+fn queue_type(text: &str) -> Result<Option<String>, InvalidValue> {
+    match text.strip_prefix("rabbit_").and_then(|text| text.strip_suffix("_queue")).unwrap_or(text) {
+        "classic" => Ok(None),
+        known @ ("quorum" | "stream") => Ok(Some(known.to_owned())),
+        _ => Err(InvalidValue { expected: "classic, quorum or stream" }),
     }
 }
 
@@ -537,6 +623,39 @@ fn verify(text: &str) -> Result<bool, InvalidValue> {
         "verify_none" => Ok(false),
         _ => Err(InvalidValue { expected: "verify_peer or verify_none" }),
     }
+}
+
+fn certificate_user(config: &mut Config, _: &[&str], text: &str) -> Result<(), InvalidValue> {
+    let user_from = match text {
+        "distinguished_name" => CertificateUser::DistinguishedName,
+        "common_name" => CertificateUser::CommonName,
+        "subject_alternative_name" | "subject_alt_name" => CertificateUser::AlternativeName,
+        _ => return Err(InvalidValue { expected: "distinguished_name, common_name or subject_alternative_name" }),
+    };
+    put(&mut config.tls.user_from, user_from)
+}
+
+fn name_kind(text: &str) -> Result<NameKind, InvalidValue> {
+    match text {
+        "dns" => Ok(NameKind::Dns),
+        "ip" => Ok(NameKind::Ip),
+        "email" => Ok(NameKind::Email),
+        "uri" => Ok(NameKind::Uri),
+        _ => Err(InvalidValue { expected: "dns, ip, email or uri" }),
+    }
+}
+
+fn mechanism(config: &mut Config, _: &[&str], text: &str) -> Result<(), InvalidValue> {
+    let found = Mechanism::ALL.into_iter().find(|it| it.as_str() == text);
+    config.mechanisms.insert(found.ok_or(InvalidValue { expected: "PLAIN, AMQPLAIN or EXTERNAL" })?);
+    Ok(())
+}
+
+/// RabbitMQ's names of modules, and ours. MD5 is for old definitions only.
+fn algorithm(text: &str) -> Result<Algorithm, InvalidValue> {
+    let expected =
+        "leveret_password_hashing_argon2id, rabbit_password_hashing_sha256 or rabbit_password_hashing_sha512";
+    Algorithm::parse(text).filter(|it| *it != Algorithm::Md5).ok_or(InvalidValue { expected })
 }
 
 fn tls_version(config: &mut Config, _: &[&str], text: &str) -> Result<(), InvalidValue> {

@@ -14,7 +14,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use leveret_core::access::password::Algorithm;
 use leveret_core::access::{DEFAULT_USER, DEFAULT_VHOST, Tag};
+use leveret_core::queue::Windows;
 use value::{Amount, Level};
 
 /// AMQP's port.
@@ -34,6 +36,8 @@ pub const DEFAULT_DATA_DIR: &str = "./leveret-data";
 /// The broker's configuration. Ports of 0 take a free one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// The files that it was read from.
+    pub files: Vec<PathBuf>,
     /// Where to listen for AMQP.
     pub amqp: Vec<SocketAddr>,
     /// Where to listen for AMQP over TLS.
@@ -56,16 +60,29 @@ pub struct Config {
     pub cluster_name: Option<String>,
     /// What a confirm means.
     pub confirm: Confirm,
+    /// Sizes of the durable log's files.
+    pub log_files: LogFiles,
     /// Limits on connections and on what they may do.
     pub limits: Limits,
     /// When publishers are blocked.
     pub alarms: Alarms,
     /// Who and what is there at the very first start.
     pub first_start: FirstStart,
+    /// How clients may log in. EXTERNAL is offered only to who has shown a certificate that was verified.
+    pub mechanisms: BTreeSet<Mechanism>,
+    /// How new passwords are kept; if nothing is said, argon2id for the user of the first start, and RabbitMQ's salted SHA-256 for
+    /// those that are set over HTTP, whose tools look at it.
+    pub password_algorithm: Option<Algorithm>,
+    /// The type of queues that are declared without one, where the virtual host does not say; `None` for classic.
+    pub default_queue_type: Option<String>,
+    /// The virtual host whose exchange `amq.rabbitmq.event` gets events; `None` for no events.
+    pub event_vhost: Option<String>,
     /// Users who may only connect from this machine.
     pub loopback_users: BTreeSet<String>,
     /// Files or directories with definitions to import at every start, in RabbitMQ's JSON format.
     pub load_definitions: Vec<PathBuf>,
+    /// Whether an import is left out when the files are what was imported last: what was changed since then stays changed.
+    pub skip_unchanged_definitions: bool,
     /// Certificates and keys of the TLS listeners.
     pub tls: Tls,
     /// How the HTTP listeners behave.
@@ -74,6 +91,31 @@ pub struct Config {
     pub metrics: Metrics,
     /// What is logged, and how.
     pub log: Log,
+    /// How much of a long queue stays in memory.
+    pub windows: QueueWindows,
+}
+
+/// See [`Config::windows`]: no key sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueWindows {
+    /// Bytes at each end of a queue.
+    pub max: u64,
+    /// The same when memory is short and there are many queues.
+    pub min: u64,
+}
+
+impl Default for QueueWindows {
+    fn default() -> Self {
+        Self { max: 4 * 1024 * 1024, min: 64 * 1024 }
+    }
+}
+
+impl Config {
+    /// What each queue keeps in memory while there is enough.
+    pub fn windows(&self) -> Windows {
+        let QueueWindows { max, .. } = self.windows;
+        Windows { head: max, tail: max, spill: max, may_spill: false }
+    }
 }
 
 /// When a persistent message is confirmed.
@@ -84,6 +126,19 @@ pub enum Confirm {
     Synced,
     /// When it was handed to the operating system: survives a crash of the broker, not of the machine.
     Written,
+}
+
+/// See [`Config::log_files`]. What a directory was made with stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogFiles {
+    /// Bytes of a log file; more, if a message of the greatest size needs it.
+    pub log_file_size: u32,
+    /// How many log files are used in turn.
+    pub count: u16,
+    /// Bytes after which a segment ends.
+    pub segment_size: u32,
+    /// Bytes that a message may take in the log beside its body: its properties, and a line for each queue that takes it.
+    pub record_margin: u64,
 }
 
 /// See [`Config::limits`].
@@ -107,6 +162,11 @@ pub struct Limits {
     pub consumer_max_per_channel: Option<u64>,
     /// Connections of the whole broker; `None` for no limit.
     pub connection_max: Option<u64>,
+    /// Connections that have not logged in, but never more than half of the process's descriptors; `None` for no limit. Those of AMQP and
+    /// those of HTTP count apart.
+    pub unauthenticated_connection_max: Option<u64>,
+    /// The same of one address, but never more than a quarter of the descriptors.
+    pub unauthenticated_connection_max_per_address: Option<u64>,
     /// Channels of the whole broker; `None` for no limit.
     pub channel_max_per_node: Option<u64>,
     /// Virtual hosts; `None` for no limit.
@@ -162,6 +222,8 @@ pub struct Tls {
     pub tls13: bool,
     /// Whom a client's certificate names.
     pub user_from: CertificateUser,
+    /// Which of the other names that is, if it is one: the kind, and the place among those of the kind, from 0.
+    pub alternative_name: (NameKind, usize),
 }
 
 /// What of a client's certificate is the user of the EXTERNAL mechanism.
@@ -172,6 +234,44 @@ pub enum CertificateUser {
     DistinguishedName,
     /// The subject's common name, such as `alice`.
     CommonName,
+    /// One of the certificate's other names: see [`Tls::alternative_name`].
+    AlternativeName,
+}
+
+/// Kinds of names in a certificate besides the subject's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of X.509")]
+pub enum NameKind {
+    #[default]
+    Dns,
+    Ip,
+    Email,
+    Uri,
+}
+
+/// How clients may say who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mechanism {
+    /// User and password.
+    Plain,
+    /// The same in an AMQP table.
+    AmqPlain,
+    /// By the certificate of the TLS session.
+    External,
+}
+
+impl Mechanism {
+    /// All there are, in the order in which they are offered.
+    pub const ALL: [Mechanism; 3] = [Mechanism::Plain, Mechanism::AmqPlain, Mechanism::External];
+
+    /// Its name in the protocol.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mechanism::Plain => "PLAIN",
+            Mechanism::AmqPlain => "AMQPLAIN",
+            Mechanism::External => "EXTERNAL",
+        }
+    }
 }
 
 /// See [`Config::management`].
@@ -223,6 +323,7 @@ impl Default for Config {
     /// RabbitMQ's defaults, with one shard, and no address to listen on.
     fn default() -> Config {
         Config {
+            files: Vec::new(),
             amqp: Vec::new(),
             amqps: Vec::new(),
             http: Vec::new(),
@@ -234,16 +335,31 @@ impl Default for Config {
             node_name: "leveret@localhost".into(),
             cluster_name: None,
             confirm: Confirm::Synced,
+            log_files: LogFiles::default(),
             limits: Limits::default(),
             alarms: Alarms::default(),
             first_start: FirstStart::default(),
+            mechanisms: Mechanism::ALL.into(),
+            password_algorithm: None,
+            default_queue_type: None,
+            event_vhost: None,
             loopback_users: [DEFAULT_USER.to_owned()].into(),
             load_definitions: Vec::new(),
+            skip_unchanged_definitions: false,
             tls: Tls { tls12: true, tls13: true, ..Tls::default() },
             management: Management::default(),
             metrics: Metrics { path: "/metrics".into(), per_object: false, authentication: false },
             log: Log { filter: Level::Info.as_str().into(), format: LogFormat::Text },
+            windows: QueueWindows::default(),
         }
+    }
+}
+
+impl Default for LogFiles {
+    /// The store's.
+    fn default() -> LogFiles {
+        let leveret_store::Options { log_file_size, log_files, segment_size, .. } = leveret_store::Options::default();
+        LogFiles { log_file_size, count: log_files, segment_size, record_margin: 1024 * 1024 }
     }
 }
 
@@ -259,6 +375,8 @@ impl Default for Limits {
             consumer_timeout: Some(Duration::from_secs(1800)),
             consumer_max_per_channel: None,
             connection_max: None,
+            unauthenticated_connection_max: Some(20_000),
+            unauthenticated_connection_max_per_address: Some(10_000),
             channel_max_per_node: None,
             vhost_max: None,
             queue_max: None,

@@ -24,12 +24,37 @@ impl Session<'_> {
     pub(super) fn check_running(&mut self) -> Done {
         let name = self.node_name()?;
         self.say(&format!("Checking if RabbitMQ is running on node {name} ..."))?;
+        self.check_running_quietly(&name)?;
         self.print(&format!("RabbitMQ on node {name} is fully booted and running"))
+    }
+
+    pub(super) fn check_running_quietly(&mut self, name: &str) -> Done {
+        match self.is_running_app()? {
+            true => Ok(()),
+            false => Err(failed(not_running(name))),
+        }
+    }
+
+    pub(super) fn check_alarms_quietly(&mut self, name: &str) -> Done {
+        let (is_good, answer) = self.check("local-alarms")?;
+        match is_good {
+            true => Ok(()),
+            false => Err(failed(format!("Node {name} reported alarms: {}", answer["alarms"]))),
+        }
+    }
+
+    pub(super) fn check_mirrors(&mut self) -> Done {
+        let name = self.node_name()?;
+        self.say(&format!("Checking if node {name} is critical for data safety of any classic mirrored queues ..."))?;
+        self.print(&format!("Node {name} reported no classic mirrored queues without online synchronised mirrors"))
     }
 
     pub(super) fn is_running(&mut self) -> Done {
         let name = self.node_name()?;
         self.say(&format!("Asking node {name} for its status ..."))?;
+        if !self.is_running_app()? {
+            return self.print(&not_running(&name));
+        }
         self.print(&format!("RabbitMQ on node {name} is fully booted and running"))
     }
 
@@ -160,6 +185,10 @@ impl Session<'_> {
         let lines = answer["text"].as_array().map(Vec::as_slice).unwrap_or_default();
         lines.iter().try_for_each(|line| self.print(&super::format::plain(line)))
     }
+}
+
+fn not_running(name: &str) -> String {
+    format!("RabbitMQ on node {name} is not running or has not fully booted yet (check with is_booting)")
 }
 
 /// An address of this machine at which a listener can be reached.

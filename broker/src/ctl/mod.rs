@@ -19,6 +19,7 @@ pub mod options;
 mod parameters;
 mod permissions;
 pub mod plugins;
+mod service;
 pub mod session;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,9 @@ const PACKAGED_DATA_DIR: &str = "/var/lib/leveret";
 /// How long a command may take if nothing is said: rabbitmqctl's default.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Between two tries to reach a broker that is being started.
+const AWAIT_PAUSE: Duration = Duration::from_millis(50);
+
 /// Runs the command that was given to `leveret ctl`.
 pub fn main(options: Ctl) -> ExitCode {
     let ran = runtime::run(move || run_here(&options));
@@ -62,6 +66,7 @@ pub fn main_as(program: &str, arguments: &[String]) -> Option<ExitCode> {
     match program {
         "rabbitmqctl"
         | "leveretctl"
+        | "lavinmqctl"
         | "rabbitmq-diagnostics"
         | "rabbitmq-queues"
         | "rabbitmq-upgrade"
@@ -109,7 +114,10 @@ fn run_here(options: &Ctl) -> Done {
     if let Some(done) = run_alone(command) {
         return done;
     }
-    let mut api = connect(global)?;
+    let mut api = match command {
+        Command::Wait { .. } | Command::AwaitStartup => await_broker(global)?,
+        _ => connect(global)?,
+    };
     let mut session = Session { api: &mut api, options: global, out: &mut out, input: &mut input };
     session.run(command)
 }
@@ -122,14 +130,25 @@ fn run_alone(command: &Command) -> Option<Done> {
         Command::Autocomplete { shell } => {
             clap_complete::generate(*shell, &mut Program::command(), "rabbitmqctl", &mut io::stdout());
         }
-        Command::Eval { .. } => return Some(Err(node::refuse_erlang())),
-        Command::RotateLogs => {
-            let text = "Error:\nThe log goes to standard error: rotate it where it is kept";
-            return Some(Err(Failure::new(exit::UNAVAILABLE, text)));
-        }
-        _ => return None,
+        Command::CipherSuites { .. } => println!("{}", service::CIPHER_SUITES.join("\n")),
+        Command::ForceBoot => {}
+        _ => return service::refusal(command).map(Err),
     }
     Some(Ok(()))
+}
+
+/// Tries until the broker answers, or the command has taken too long: scripts wait before they have started it.
+fn await_broker(options: &Global) -> Result<Client, Failure> {
+    let limit = options.timeout.map_or(TIMEOUT, Duration::from_secs);
+    let until = runtime::time::now() + limit;
+    loop {
+        match connect(options) {
+            Err(failure) if failure.code == exit::UNAVAILABLE && runtime::time::now() < until => {
+                runtime::sleep(AWAIT_PAUSE);
+            }
+            connected => return connected,
+        }
+    }
 }
 
 fn connect(options: &Global) -> Result<Client, Failure> {
@@ -185,6 +204,14 @@ impl Session<'_> {
             Command::Status => self.status(),
             Command::Ping => self.ping(),
             Command::Stop { .. } | Command::Shutdown => self.stop(),
+            Command::StopApp => self.stop_app(),
+            Command::StartApp => self.start_app(),
+            Command::Reset => self.reset(false),
+            Command::ForceReset => self.reset(true),
+            Command::Drain => self.drain(),
+            Command::Revive => self.revive(),
+            Command::SetVmMemoryHighWatermark { limit } => self.set_memory_limit(limit),
+            Command::SetDiskFreeLimit { limit } => self.set_disk_limit(limit),
             Command::AwaitStartup | Command::Wait { .. } | Command::AwaitOnlineNodes { .. } => self.await_startup(),
             Command::Environment => self.environment(),
             Command::ClusterStatus => self.cluster_status(),
@@ -206,11 +233,14 @@ impl Session<'_> {
                 self.explain_route(exchange, routing_key, headers.as_deref())
             }
             Command::Doctor { queue } => self.doctor(queue.as_deref()),
-            Command::Version
-            | Command::TlsVersions
-            | Command::Autocomplete { .. }
-            | Command::Eval { .. }
-            | Command::RotateLogs => run_alone(command).unwrap_or(Ok(())),
+            Command::Peek { queue, position } => self.peek(queue, *position),
+            Command::QuorumStatus { queue } => self.replica_status(queue, "quorum"),
+            Command::StreamStatus { queue, .. } => self.replica_status(queue, "stream"),
+            Command::Rebalance { kind, .. } => self.rebalance(kind),
+            Command::AwaitOnlineQuorumPlusOne | Command::AwaitOnlineSynchronizedMirror => self.await_quorum(),
+            Command::PostUpgrade => self.post_upgrade(),
+            Command::NodeHealthCheck => self.node_health_check(),
+            Command::MessageSizeStats => self.message_size_stats(),
             _ => self.run_about_access(command),
         }
     }
@@ -322,6 +352,13 @@ impl Session<'_> {
             Command::CheckVirtualHosts => self.check_virtual_hosts(),
             Command::CheckCertificateExpiration { within, unit } => self.check_certificate_expiration(*within, unit),
             Command::CheckIfNodeIsQuorumCritical => self.check_quorum(),
+            Command::CheckIfNodeIsMirrorSyncCritical => self.check_mirrors(),
+            Command::Version | Command::TlsVersions | Command::Autocomplete { .. } | Command::CipherSuites { .. } => {
+                run_alone(command).unwrap_or(Ok(()))
+            }
+            other if service::refusal(other).is_some() || matches!(other, Command::ForceBoot) => {
+                run_alone(other).unwrap_or(Ok(()))
+            }
             other => Err(Failure::new(exit::SOFTWARE, format!("Error: {other:?} is not handled"))),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::api::{Failure, exit, segment};
+use super::api::{Failure, segment};
 use super::format::Format;
 use super::session::{Done, Session};
 
@@ -174,8 +174,22 @@ impl Session<'_> {
     pub(super) fn memory_breakdown(&mut self) -> Done {
         let facts = self.facts()?;
         self.say(&format!("Reporting memory breakdown on node {}...", facts.name()))?;
-        let used = facts.node["mem_used"].as_f64().unwrap_or(0.0);
-        self.print(&format!("process: {:.4} gb (100.0%)", used / GIGABYTE))
+        let memory = self.get(format!("/api/nodes/{}/memory", segment(&facts.name())))?;
+        let memory = &memory["memory"];
+        let total = memory["total"]["rss"].as_f64().unwrap_or(0.0).max(1.0);
+        let parts = memory.as_object().into_iter().flatten();
+        let mut parts: Vec<(&String, f64)> = parts.filter_map(|(name, bytes)| Some((name, bytes.as_f64()?))).collect();
+        parts.sort_by(|(a, x), (b, y)| y.total_cmp(x).then_with(|| a.cmp(b)));
+        if matches!(self.options.formatter, Format::Json | Format::JsonStream) {
+            let part = |(name, bytes): &(&String, f64)| {
+                ((*name).clone(), json!({"bytes": bytes, "percentage": (bytes * 1000.0 / total).round() / 10.0}))
+            };
+            let parts: serde_json::Map<String, Value> = parts.iter().map(part).collect();
+            return self.print(&Value::Object(parts).to_string());
+        }
+        parts.iter().try_for_each(|(name, bytes)| {
+            self.print(&format!("{name}: {:.4} gb ({:.2}%)", bytes / GIGABYTE, bytes * 100.0 / total))
+        })
     }
 
     pub(super) fn server_version(&mut self) -> Done {
@@ -211,11 +225,6 @@ impl Session<'_> {
         let columns = ["name", "deprecation_phase", "state", "desc"].map(String::from);
         self.show_objects(&features, &columns, |feature, column| feature[column].clone())
     }
-}
-
-/// Erlang code is for Erlang.
-pub(super) fn refuse_erlang() -> Failure {
-    Failure::new(exit::USAGE, "Error: this broker is not written in Erlang: there is nothing to evaluate")
 }
 
 impl Facts {
@@ -286,10 +295,17 @@ impl Facts {
                 ],
             ),
             ("Plugins", std::iter::once("Enabled plugins:\n".into()).chain(plugins.iter().map(bullet)).collect()),
-            ("Data directory", vec![format!("Node data directory: {}", self.text(&node["db_dir"]))]),
+            (
+                "Data directory",
+                vec![
+                    format!("Node data directory: {}", self.text(&node["db_dir"])),
+                    format!("Messages lost to damaged files: {}", self.text(&node["messages_lost"])),
+                ],
+            ),
             ("Config files", files("config_files")),
             ("Log file(s)", files("log_files")),
             ("Alarms", self.alarms()),
+            ("Tags", Vec::new()),
             (
                 "Memory",
                 vec![
@@ -347,7 +363,7 @@ impl Facts {
                 "total_limit": node["fd_total"], "total_used": node["fd_used"],
                 "sockets_limit": node["sockets_total"], "sockets_used": node["sockets_used"],
             },
-            "data_directory": node["db_dir"], "config_files": node["config_files"], "log_files": node["log_files"],
+            "data_directory": node["db_dir"], "messages_lost": node["messages_lost"], "config_files": node["config_files"], "log_files": node["log_files"],
             "active_plugins": node["enabled_plugins"], "enabled_plugin_file": "",
             "totals": {
                 "connection_count": total("connections"), "queue_count": total("queues"),

@@ -18,7 +18,7 @@ pub struct Ctl {
     pub global: Global,
 }
 
-/// The same as a program of its own: `rabbitmqctl`, `leveretctl`, `rabbitmq-diagnostics` and so on.
+/// The same as a program of its own: `rabbitmqctl`, `leveretctl`, `lavinmqctl`, `rabbitmq-diagnostics` and so on.
 #[derive(Debug, Parser)]
 #[command(name = "rabbitmqctl", version, disable_version_flag = true)]
 pub struct Program {
@@ -88,9 +88,21 @@ pub enum Command {
     Stop { pid_file: Option<PathBuf> },
     /// Stop the broker and wait until it has ended
     Shutdown,
-    /// Wait until the broker answers
+    /// Send all AMQP clients away and let nobody in; the HTTP API stays
+    StopApp,
+    /// Let AMQP clients in again
+    StartApp,
+    /// Forget everything, after stop_app: virtual hosts with their messages, users, parameters
+    Reset,
+    /// The same as reset: there are no other nodes to ask
+    ForceReset,
+    /// Before maintenance: send all AMQP clients away and let nobody in
+    Drain,
+    /// After maintenance: let AMQP clients in again
+    Revive,
+    /// Wait until the broker answers, also if it is not started yet
     AwaitStartup,
-    /// Wait until the broker answers
+    /// Wait until the broker answers, also if it is not started yet
     Wait {
         pid_file: Option<PathBuf>,
         #[arg(short = 'P', long)]
@@ -110,6 +122,22 @@ pub enum Command {
     SetLogLevel { level: String },
     /// Log files are the service manager's: nothing to rotate
     RotateLogs,
+    /// Set the memory limit: a share such as 0.5, or 'absolute' and a size
+    SetVmMemoryHighWatermark { limit: Vec<String> },
+    /// Set the limit of free disk space: a size, or 'mem_relative' and a share of the memory
+    SetDiskFreeLimit { limit: Vec<String> },
+    /// Clusters are not there: this broker is one node
+    #[command(hide = true)]
+    JoinCluster { words: Vec<String> },
+    /// Clusters are not there: this broker is one node
+    #[command(hide = true)]
+    ForgetClusterNode { words: Vec<String> },
+    /// Clusters are not there: this broker is one node
+    #[command(hide = true)]
+    RenameClusterNode { words: Vec<String> },
+    /// Nothing to do: a single node waits for nobody
+    #[command(hide = true)]
+    ForceBoot,
     /// Everything that helps to judge the state, one report after the other
     Report,
     // ---- users
@@ -278,6 +306,7 @@ pub enum Command {
     /// Close all connections of a user
     CloseAllUserConnections { user: String, reason: Vec<String> },
     /// Say where a message would go, and why not elsewhere
+    #[command(visible_alias = "explain-route")]
     ExplainRoute {
         exchange: String,
         #[arg(default_value = "")]
@@ -339,6 +368,69 @@ pub enum Command {
     },
     /// Check that the node may be stopped without a queue losing its majority
     CheckIfNodeIsQuorumCritical,
+    /// The same for mirrored queues, which are not there
+    CheckIfNodeIsMirrorSyncCritical,
+    /// Check the node as a whole
+    NodeHealthCheck,
+    /// Show messages by size
+    MessageSizeStats,
+    /// List the TLS cipher suites that are offered
+    CipherSuites {
+        #[arg(long, default_value = "openssl")]
+        format: String,
+        #[arg(long)]
+        all: bool,
+    },
+    /// The log goes to standard error: read it where it is kept
+    LogTail {
+        #[arg(short = 'N', long)]
+        number: Option<u64>,
+    },
+    /// Bind a queue to amq.rabbitmq.event instead
+    ConsumeEventStream {
+        #[arg(short, long)]
+        duration: Option<u64>,
+        #[arg(long)]
+        pattern: Option<String>,
+    },
+    // ---- queues with replicas
+    /// Show a message of a queue without taking it; the first has the position 1
+    Peek { queue: String, position: usize },
+    /// Show the state of a quorum queue's replicas
+    QuorumStatus { queue: String },
+    /// Show the state of a stream's replicas
+    StreamStatus {
+        queue: String,
+        #[arg(long)]
+        tracking: bool,
+    },
+    /// Spread leaders over the nodes, of which there is one
+    Rebalance {
+        #[arg(default_value = "all")]
+        kind: String,
+        #[arg(long)]
+        vhost_pattern: Option<String>,
+        #[arg(long)]
+        queue_pattern: Option<String>,
+    },
+    /// Clusters are not there: this broker is one node
+    #[command(hide = true)]
+    Grow { words: Vec<String> },
+    /// Clusters are not there: this broker is one node
+    #[command(hide = true)]
+    Shrink { words: Vec<String> },
+    /// Clusters are not there: this broker is one node
+    #[command(hide = true)]
+    AddMember { words: Vec<String> },
+    /// Clusters are not there: this broker is one node
+    #[command(hide = true)]
+    DeleteMember { words: Vec<String> },
+    /// Nothing to wait for: there is one node
+    AwaitOnlineQuorumPlusOne,
+    /// Nothing to wait for: there is one node
+    AwaitOnlineSynchronizedMirror,
+    /// Nothing to do after an upgrade
+    PostUpgrade,
     /// Say whether the broker is fully started
     IsRunning,
     /// Say whether the broker is starting
@@ -365,6 +457,24 @@ pub enum Command {
     /// Evaluating Erlang is not possible
     #[command(hide = true)]
     Eval { code: Vec<String> },
+    /// Evaluating Erlang is not possible
+    #[command(hide = true)]
+    EvalFile { file: PathBuf },
+    /// Running Elixir is not possible
+    #[command(hide = true)]
+    Exec { code: Vec<String> },
+    /// Values in the configuration are not encrypted
+    #[command(hide = true)]
+    Encode { words: Vec<String> },
+    /// Values in the configuration are not encrypted
+    #[command(hide = true)]
+    Decode { words: Vec<String> },
+    /// Values in the configuration are not encrypted
+    #[command(hide = true)]
+    ListCiphers,
+    /// Values in the configuration are not encrypted
+    #[command(hide = true)]
+    ListHashes,
 }
 
 /// Arguments of `set_policy` and `set_operator_policy`.

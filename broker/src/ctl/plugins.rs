@@ -5,8 +5,10 @@ use super::options::{Global, PluginCommand};
 
 /// RabbitMQ's plugins that have a counterpart in this program, which is always on.
 pub const BUILT_IN: &[&str] = &[
+    "rabbitmq_auth_mechanism_ssl",
     "rabbitmq_consistent_hash_exchange",
     "rabbitmq_delayed_message_exchange",
+    "rabbitmq_event_exchange",
     "rabbitmq_jms_topic_exchange",
     "rabbitmq_management",
     "rabbitmq_management_agent",
@@ -23,8 +25,6 @@ const ABSENT: &[&str] = &[
     "rabbitmq_auth_backend_http",
     "rabbitmq_auth_backend_ldap",
     "rabbitmq_auth_backend_oauth2",
-    "rabbitmq_auth_mechanism_ssl",
-    "rabbitmq_event_exchange",
     "rabbitmq_federation",
     "rabbitmq_federation_management",
     "rabbitmq_mqtt",
@@ -58,7 +58,14 @@ pub fn run(command: &PluginCommand, options: &Global) -> Result<String, Failure>
                 if *all { BUILT_IN.to_vec() } else { plugins.iter().map(String::as_str).collect() };
             require_built_in(&plugins)?;
             let list = plugins.join("\n");
-            Ok(format!("{}{list}\nThese are built in and always on: nothing to do.\n", banner("Enabling plugins:")))
+            let mut text =
+                format!("{}{list}\nThese are built in and always on: nothing to do.\n", banner("Enabling plugins:"));
+            if plugins.contains(&"rabbitmq_event_exchange") {
+                text.push_str(
+                    "For events set event_exchange.vhost in the configuration, such as to /, and start again.\n",
+                );
+            }
+            Ok(text)
         }
         PluginCommand::Disable { plugins, .. } => {
             let list = plugins.join("\n");

@@ -6,9 +6,11 @@
 use std::fmt;
 use std::io;
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use leveret_runtime::fs::File;
+use leveret_runtime::fs::{self, File};
+use redb::backends::InMemoryBackend;
 use redb::{Builder, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 
 use super::Entry;
@@ -16,7 +18,7 @@ use super::fact::Op;
 
 /// Facts by key.
 const FACTS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("facts");
-/// Numbers by name: [`FORMAT`] and [`NEXT_QUEUE`].
+/// Numbers by name: [`FORMAT`], [`NEXT_QUEUE`] and [`STORE`].
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 
 /// Which version of FORMAT.md the file is written by.
@@ -25,6 +27,12 @@ const FORMAT: &str = "format";
 pub(super) const FORMAT_VERSION: u64 = 1;
 /// The lowest number that no durable queue ever had.
 const NEXT_QUEUE: &str = "next_queue";
+
+/// The number of the store that has the queues' messages.
+const STORE: &str = "store";
+
+/// Bytes of a file that is looked through before it is used; larger ones, of some million queues, are trusted.
+const CHECK_MAX: u64 = 512 * 1024 * 1024;
 
 /// Bytes of pages that redb keeps in memory; everything is read once and then only written.
 const CACHE_SIZE: usize = 8 * 1024 * 1024;
@@ -37,10 +45,25 @@ pub(super) struct Database {
 
 impl Database {
     pub(super) fn open(path: &Path) -> io::Result<Database> {
-        let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let opened = Builder::new().set_cache_size(CACHE_SIZE).create_with_backend(Backend(file));
-        let database = opened.map_err(|error| explain(path, &error))?;
+        match fs::exists(path)? {
+            true => check(path)?,
+            false => make(path)?,
+        }
+        let file = File::options().read(true).write(true).open(path)?;
+        let database = open_in(file).map_err(|error| explain(path, &error))?;
         Ok(Database { path: path.to_owned(), database })
+    }
+
+    /// The store that the facts are of; `None` if they do not say.
+    pub(super) fn store(&mut self) -> io::Result<Option<u64>> {
+        let read = || -> Result<Option<u64>, redb::Error> {
+            let numbers = match self.database.begin_read()?.open_table(NUMBERS) {
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+                table => table?,
+            };
+            Ok(numbers.get(STORE)?.map(|guard| guard.value()))
+        };
+        read().map_err(|error| self.explain(&error))
     }
 
     /// All facts in the order of their keys, with the number of the next queue as the first entry; `None` if the file is
@@ -84,7 +107,9 @@ impl Database {
     }
 
     fn write(&self, ops: &[Op]) -> Result<(), redb::Error> {
-        let transaction = self.database.begin_write()?;
+        let mut transaction = self.database.begin_write()?;
+        // One more sync. Else damage to the last commit looks like one that was cut short, and the one before is taken for it.
+        transaction.set_two_phase_commit(true);
         let mut numbers = transaction.open_table(NUMBERS)?;
         let mut facts = transaction.open_table(FACTS)?;
         numbers.insert(FORMAT, FORMAT_VERSION)?;
@@ -101,6 +126,7 @@ impl Database {
                     let before = numbers.get(NEXT_QUEUE)?.map_or(0, |guard| guard.value());
                     numbers.insert(NEXT_QUEUE, before.max(*next))?;
                 }
+                Op::Store(number) => drop(numbers.insert(STORE, *number)?),
             }
         }
         drop((numbers, facts));
@@ -111,6 +137,44 @@ impl Database {
     fn explain(&self, error: &redb::Error) -> io::Error {
         explain(&self.path, error)
     }
+}
+
+/// Makes the file elsewhere and renames it, for redb does not open what a power cut has left of a file half made.
+fn make(path: &Path) -> io::Result<()> {
+    let fresh = path.with_added_extension("new");
+    let file = File::options().read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    drop(open_in(file).map_err(|error| explain(&fresh, &error))?);
+    File::open(&fresh)?.sync_all()?;
+    fs::rename(&fresh, path)?;
+    path.parent().map_or(Ok(()), fs::sync_dir)
+}
+
+/// Refuses a file that is harmed. redb looks at checksums only of a file that was not closed, and then goes back to the commit
+/// before, which was not what was promised; of some damage it panics. So it is opened in a copy in memory first, and every
+/// page looked at: nothing of the file is changed.
+fn check(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.len() > CHECK_MAX {
+        log::info!("{} is large and not looked through; `leveret ctl` exports definitions", path.display());
+        return Ok(());
+    }
+    let bytes = fs::read(path)?;
+    let looked = catch_unwind(AssertUnwindSafe(|| -> Result<bool, redb::Error> {
+        let copy = InMemoryBackend::new();
+        copy.set_len(bytes.len() as u64)?;
+        copy.write(0, &bytes)?;
+        let mut database = Builder::new().set_cache_size(CACHE_SIZE).create_with_backend(copy)?;
+        Ok(database.check_integrity()?)
+    }));
+    match looked {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(explain(path, &"its pages contradict each other")),
+        Ok(Err(error)) => Err(explain(path, &error)),
+        Err(_) => Err(explain(path, &"its pages make no sense")),
+    }
+}
+
+fn open_in(file: File) -> Result<redb::Database, redb::DatabaseError> {
+    Builder::new().set_cache_size(CACHE_SIZE).create_with_backend(Backend(file))
 }
 
 /// The first key that does not begin with `prefix`, which begins with a kind and so never with 255.
@@ -126,7 +190,11 @@ fn after(prefix: &[u8]) -> Vec<u8> {
 }
 
 fn explain(path: &Path, error: &impl fmt::Display) -> io::Error {
-    io::Error::other(format!("metadata file {}: {error}", path.display()))
+    io::Error::other(format!(
+        "metadata file {}: {error}; put a copy in its place, or import definitions into another directory (--data-dir) and \
+         rescue messages with `leveret store salvage`",
+        path.display()
+    ))
 }
 
 /// redb's file access by the runtime's files. Who may use the directory is settled by its lock file.

@@ -47,6 +47,8 @@ pub enum Op {
     },
     /// Queues' numbers below this have been given.
     NextQueue(u64),
+    /// The store that has the queues' messages.
+    Store(u64),
 }
 
 /// Values hold digests of passwords, so only keys show.
@@ -57,6 +59,7 @@ impl std::fmt::Debug for Op {
             Self::Remove { key } => write!(f, "Remove({})", key.escape_ascii()),
             Self::RemoveUnder { prefix } => write!(f, "RemoveUnder({})", prefix.escape_ascii()),
             Self::NextQueue(next) => write!(f, "NextQueue({next})"),
+            Self::Store(number) => write!(f, "Store({number:016x})"),
         }
     }
 }

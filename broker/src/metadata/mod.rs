@@ -41,7 +41,8 @@ pub const LOCK_NAME: &str = "LOCK";
 /// The open file. Clones reach the same one.
 #[derive(Clone)]
 pub struct Metadata {
-    worker: Worker<Database>,
+    /// Empty when it is closed.
+    worker: Worker<Option<Database>>,
 }
 
 impl Metadata {
@@ -52,9 +53,18 @@ impl Metadata {
     /// and what to do.
     pub fn open(data_dir: &Path) -> io::Result<(Metadata, Option<Vec<Entry>>)> {
         let path = data_dir.join(FILE_NAME);
-        let worker = Worker::start("metadata", move || Database::open(&path))?;
-        let entries = worker.call(|database| database.read_all()).map_err(ended)??;
-        Ok((Metadata { worker }, entries))
+        let worker = Worker::start("metadata", move || Database::open(&path).map(Some))?;
+        let metadata = Metadata { worker };
+        let entries = metadata.call(Database::read_all)?;
+        Ok((metadata, entries))
+    }
+
+    /// The number of the store that the queues' messages are in; `None` if that is not known yet.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn store(&self) -> io::Result<Option<u64>> {
+        self.call(Database::store)
     }
 
     /// Stores facts, all or none, and waits until they are on disk.
@@ -62,7 +72,21 @@ impl Metadata {
     /// # Errors
     /// Of the disk. There is no going on after one: what is in memory is ahead of what is stored.
     pub fn commit(&self, ops: Vec<Op>) -> io::Result<()> {
-        self.worker.call(move |database| database.commit(&ops)).map_err(ended)?
+        self.call(move |database| database.commit(&ops))
+    }
+
+    /// Closes the file. Nothing can be stored after it.
+    #[cfg(test)]
+    pub(crate) fn close(&self) {
+        self.worker.call(|database| drop(database.take())).expect("it does not panic");
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Database) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let closed = || io::Error::other("the metadata file is closed");
+        self.worker.call(move |database| f(database.as_mut().ok_or_else(closed)?)).map_err(ended)?
     }
 }
 

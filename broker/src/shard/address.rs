@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use leveret_core::access::limit::LimitReached;
-use leveret_core::queue::{Delivery, Got};
+use leveret_core::queue::{Got, Parcel};
 use leveret_core::topology::QueueRecord;
 use leveret_core::{ConsumerId, Error, QueueId, ShardId};
 use std::sync::Arc;
@@ -64,6 +64,8 @@ pub enum Reply {
     Got(Option<Got>),
     /// The queue as declared, and whether it is new.
     Queue(Arc<QueueRecord>, bool),
+    /// So many binds were carried out, and the one after them was refused.
+    Bound(usize, Option<Error>),
     /// It was refused.
     Refused(Error),
     /// A limit on connections or channels is reached.
@@ -90,7 +92,7 @@ pub trait Subscriber {
     /// Its name.
     fn key(&self) -> ChannelKey;
     /// A message for one of its consumers.
-    fn deliver(self: Rc<Self>, queue: QueueAddress, consumer: ConsumerId, delivery: Delivery);
+    fn deliver(&self, queue: QueueAddress, consumer: ConsumerId, parcel: Parcel<'_>);
     /// A message sent to this channel's reply consumer, past all queues.
     fn deliver_reply(self: Rc<Self>, message: &leveret_core::message::Message);
     /// Whether replies to that name are for this channel.

@@ -101,7 +101,7 @@ impl Shard {
         Ok(checked.reply)
     }
 
-    fn publish_and_wait(self: &Rc<Self>, changes: Vec<Change>, is_durable: bool) {
+    pub(super) fn publish_and_wait(self: &Rc<Self>, changes: Vec<Change>, is_durable: bool) {
         let done = Rc::new(Event::new());
         self.publish_changes(changes, Some(Answer::Waker(done.clone())), is_durable);
         done.wait();

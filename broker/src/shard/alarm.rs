@@ -19,14 +19,20 @@ use leveret_core::ShardId;
 use leveret_runtime as runtime;
 use runtime::fs;
 
+use super::events::Event;
 use super::mail::Mail;
+use super::queues::Command;
 use super::{OWNER, Shard};
+use crate::config;
 
 /// How often memory and disk are looked at. A publisher of a gigabyte a second exceeds a limit by half of one.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The part of the memory limit that messages must make up for an alarm.
 const MESSAGE_SHARE: u64 = 4;
+
+/// The part of the memory limit that queues may fill before they keep less in memory.
+const QUEUES_SHARE: u64 = 8;
 
 /// A shard tells when the bytes that it holds have changed by this much.
 const REPORT_STEP: u64 = 1024 * 1024;
@@ -99,6 +105,8 @@ pub struct Watch {
     held: RefCell<Vec<u64>>,
     reading: Cell<Reading>,
     thresholds: Cell<Option<Thresholds>>,
+    /// As configured, once somebody has asked.
+    memory_limit: Cell<Option<u64>>,
 }
 
 impl Watch {
@@ -141,6 +149,28 @@ impl Shard {
         self.queues.held_bytes() + waiting + self.watch.in_transactions.get()
     }
 
+    /// Has the queues keep less of their messages in memory before an alarm has to hold up publishers.
+    pub(super) fn keep_within_memory(self: &Rc<Self>) {
+        let Some(full) = self.stored.is_attached().then(|| self.config.windows()) else { return };
+        let budget = self.memory_limit() / QUEUES_SHARE / self.count().max(1) as u64;
+        let is_short = self.queues.adapt_windows(full, self.config.windows.min, budget, self.stored.has_scratch());
+        if is_short {
+            self.read_clock();
+            for queue in self.queues.ids_heavier_than(2 * self.config.windows.min) {
+                self.command_here(queue, Command::Relieve);
+            }
+        }
+    }
+
+    fn memory_limit(&self) -> u64 {
+        self.watch.memory_limit.get().unwrap_or_else(|| {
+            let limits = &self.config.alarms;
+            let limit = limits.memory_high_watermark.of(limits.total_memory.unwrap_or_else(machine_memory));
+            self.watch.memory_limit.set(Some(limit));
+            limit
+        })
+    }
+
     /// Tells shard 0 what this one holds, if that has changed much.
     pub(super) fn report_held(&self) {
         let held = self.held_bytes();
@@ -164,7 +194,7 @@ impl Shard {
 
     /// The coroutine of shard 0 that watches memory and disk, until the program ends.
     pub fn watch_for_ever(self: &Rc<Self>) {
-        self.watch.set_thresholds(self.configured_thresholds());
+        self.set_alarm_limits(&self.config.alarms);
         loop {
             runtime::sleep(LOOK);
             let held = self.watch.held.borrow().iter().sum();
@@ -180,13 +210,21 @@ impl Shard {
         }
     }
 
-    fn configured_thresholds(&self) -> Thresholds {
-        let limits = &self.config.alarms;
+    /// Changes when publishers are held up; on shard 0.
+    pub fn set_alarm_limits(&self, limits: &config::Alarms) {
         let total = limits.total_memory.unwrap_or_else(machine_memory);
-        Thresholds { memory: limits.memory_high_watermark.of(total), disk_free: limits.disk_free_limit.of(total) }
+        let (memory, disk_free) = (limits.memory_high_watermark.of(total), limits.disk_free_limit.of(total));
+        self.watch.set_thresholds(Thresholds { memory, disk_free });
     }
 
     fn raise(self: &Rc<Self>, alarms: Alarms) {
+        let before = self.watch.alarms();
+        for (source, was, is) in [("memory", before.memory, alarms.memory), ("disk", before.disk, alarms.disk)] {
+            if was != is {
+                let key = if is { "alarm.set" } else { "alarm.cleared" };
+                self.tell(|| Event::new(key).text("source", source).text("node", &self.config.node_name));
+            }
+        }
         for shard in 1..self.count() {
             self.send(super::shard_number(shard), Mail::Alarms(alarms));
         }

@@ -69,6 +69,7 @@ impl Shard {
             AccessChange::VhostSet { .. } | AccessChange::VhostRemoved { .. } | AccessChange::VhostLimited { .. } => {
                 let counterpart = counterpart(&self.topology.borrow(), change);
                 counterpart.iter().for_each(|change| drop(self.apply_to_topology(change)));
+                self.note_traced();
                 if let AccessChange::VhostLimited { name, .. } | AccessChange::VhostRemoved { name } = change {
                     self.report_quotas(vec![Quota::VhostConnections(name.clone())]);
                 }
@@ -85,6 +86,20 @@ impl Shard {
             }
             _ => {}
         }
+    }
+
+    /// Finds out anew which virtual hosts are traced.
+    fn note_traced(&self) {
+        let (access, topology) = (self.access.borrow(), self.topology.borrow());
+        let traced = access.vhosts().filter(|(_, vhost)| vhost.settings.tracing);
+        *self.traced.borrow_mut() = traced.filter_map(|(name, _)| topology.vhost_id(name)).collect();
+        self.is_any_traced.set(!self.traced.borrow().is_empty());
+    }
+
+    /// Whether copies of a virtual host's messages go to `amq.rabbitmq.trace`.
+    #[inline]
+    pub fn is_traced(&self, vhost: VhostId) -> bool {
+        self.is_any_traced.get() && self.traced.borrow().contains(&vhost)
     }
 
     fn report_quotas_of_user(self: &Rc<Self>, name: &Name) {

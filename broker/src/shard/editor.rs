@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use leveret_core::Time;
 use leveret_core::death::Redirect;
 use leveret_core::exchange::Identity;
 use leveret_core::message::Message;
 use leveret_core::value::Arguments;
 
+use super::events::Event;
 use super::stored::record::Kept;
 
 /// A front-end's ways with property bytes.
@@ -18,6 +20,8 @@ pub struct Editor {
     pub waited: fn(&Arc<Message>) -> Arc<Message>,
     /// Makes a message of what the store has kept; `None` if its properties cannot be read.
     pub restore: fn(&Kept<'_>) -> Option<Arc<Message>>,
+    /// Makes a message of an event, for an exchange of that name.
+    pub event: fn(&str, &Event, Time) -> Arc<Message>,
     /// Reads what routing may look at.
     pub details: fn(&Message) -> Details,
 }

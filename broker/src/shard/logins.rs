@@ -93,10 +93,25 @@ impl Shard {
             self.compute(user, found.as_ref(), password, peer)?;
         }
         let (name, _) = found.ok_or_else(|| LoginRefused::InvalidCredentials(user.into()))?;
-        if self.config.loopback_users.contains(user) && !peer.to_canonical().is_loopback() {
-            return Err(LoginRefused::OnlyFromLoopback(user.into()));
-        }
+        self.check_place(user, peer)?;
         Ok(name)
+    }
+
+    /// The user of that name, whom something else than a password has shown to be the one: a verified certificate.
+    ///
+    /// # Errors
+    /// There is no such user, or it may not come from there.
+    pub fn admit(&self, user: &str, peer: IpAddr) -> Result<Name, LoginRefused> {
+        let (name, _) = self.user_with_hash(user).ok_or_else(|| LoginRefused::InvalidCredentials(user.into()))?;
+        self.check_place(user, peer)?;
+        Ok(name)
+    }
+
+    fn check_place(&self, user: &str, peer: IpAddr) -> Result<(), LoginRefused> {
+        match self.config.loopback_users.contains(user) && !peer.to_canonical().is_loopback() {
+            true => Err(LoginRefused::OnlyFromLoopback(user.into())),
+            false => Ok(()),
+        }
     }
 
     fn user_with_hash(&self, user: &str) -> Option<(Name, Option<PasswordHash>)> {

@@ -65,12 +65,9 @@ pub enum Action {
         /// Makes a server-made name.
         random: [u8; 16],
     },
-    Bind {
-        source: Name,
-        destination: BindingEnd,
-        key: Name,
-        arguments: Arguments,
-    },
+    Bind(Ends),
+    /// Those of one channel that came together, in order, up to the first that is refused.
+    BindAll(Vec<Ends>),
     Unbind {
         source: Name,
         destination: BindingEnd,
@@ -91,6 +88,16 @@ pub enum Action {
         user: Name,
         quotas: Vec<Quota>,
     },
+}
+
+/// A binding that is to be.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields are those of the AMQP methods")]
+pub struct Ends {
+    pub source: Name,
+    pub destination: BindingEnd,
+    pub key: Name,
+    pub arguments: Arguments,
 }
 
 /// What a request comes to.
@@ -120,6 +127,9 @@ impl Shard {
     pub(super) fn serve_request(self: &Rc<Self>, request: Request) {
         debug_assert_eq!(self.id, OWNER, "requests are for the owner");
         let ticket = request.ticket;
+        if let Action::BindAll(binds) = request.action {
+            return self.bind_all(ticket, request.vhost, request.connection, binds);
+        }
         match self.check(request) {
             Ok(Checked { changes, reply, is_durable }) => {
                 let answer = ticket.map(|ticket| Answer::Channel(ticket, reply));
@@ -131,6 +141,29 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// Makes one binding after the other; one answer for all of them, when they are in force everywhere and on disk.
+    fn bind_all(self: &Rc<Self>, ticket: Option<Ticket>, vhost: VhostId, connection: ConnectionId, binds: Vec<Ends>) {
+        let (mut changes, mut bound, mut refused) = (Vec::new(), 0, None);
+        for Ends { source, destination, key, arguments } in binds {
+            let bind = Bind { vhost, source: &source, destination, key: &key, arguments, connection };
+            let checked = self.topology.borrow().bind(&bind);
+            match checked {
+                Ok(change) => {
+                    let change = change.map(Change::Topology);
+                    change.iter().for_each(|change| _ = self.apply_and_store(std::slice::from_ref(change)));
+                    changes.extend(change);
+                    bound += 1;
+                }
+                Err(error) => {
+                    refused = Some(error);
+                    break;
+                }
+            }
+        }
+        let answer = ticket.map(|ticket| Answer::Channel(ticket, Reply::Bound(bound, refused)));
+        self.spread(changes, answer, true);
     }
 
     pub(super) fn check(&self, request: Request) -> Result<Checked, Error> {
@@ -163,7 +196,8 @@ impl Shard {
                     shard,
                     random,
                 };
-                default_queue_type(&topology, &self.access.borrow(), &mut declare);
+                let fallback = self.config.default_queue_type.as_deref();
+                default_queue_type(&topology, &self.access.borrow(), fallback, &mut declare);
                 Ok(match topology.declare_queue(&declare)? {
                     Declared::Existing(record) => {
                         let is_durable = record.durable;
@@ -175,9 +209,10 @@ impl Shard {
                     }
                 })
             }
-            Action::Bind { source, destination, key, arguments } => {
+            Action::Bind(Ends { source, destination, key, arguments }) => {
                 done(topology.bind(&Bind { vhost, source: &source, destination, key: &key, arguments, connection })?)
             }
+            Action::BindAll(_) => Ok(Checked::new(None, Reply::Bound(0, None), false)), // done before, each checked by itself
             Action::Unbind { source, destination, key, arguments } => done(topology.unbind(&Bind {
                 vhost,
                 source: &source,
@@ -213,20 +248,19 @@ impl Shard {
     }
 }
 
-/// "When x-queue-type is absent: the vhost's default_queue_type, if that type allows the combination; the chosen type is
+/// "When x-queue-type is absent: the vhost's default_queue_type", else the configured one (`fallback`), "if that type allows the combination; the chosen type is
 /// written into the stored arguments." A queue that is there keeps the type that it has.
-fn default_queue_type(topology: &Topology, access: &Access, declare: &mut QueueDeclare<'_>) {
+fn default_queue_type(topology: &Topology, access: &Access, fallback: Option<&str>, declare: &mut QueueDeclare<'_>) {
     if declare.passive || declare.name.is_empty() || declare.arguments.get(QUEUE_TYPE).is_some() {
         return;
     }
     let Ok(host) = topology.vhost(declare.vhost) else { return };
-    let Some(default) = access.vhost(host.name()).and_then(|vhost| vhost.settings.default_queue_type.clone()) else {
-        return;
-    };
+    let of_vhost = access.vhost(host.name()).and_then(|vhost| vhost.settings.default_queue_type.as_deref());
+    let Some(default) = of_vhost.or(fallback) else { return };
     let chosen = match host.queue(&clean_name(declare.name)) {
         Some(current) => current.arguments.get(QUEUE_TYPE).cloned(),
-        None if &*default == "classic" => Some(Value::str(&default)),
-        None => (declare.durable && !declare.exclusive && !declare.auto_delete).then(|| Value::str(&default)),
+        None if default == "classic" => Some(Value::str(default)),
+        None => (declare.durable && !declare.exclusive && !declare.auto_delete).then(|| Value::str(default)),
     };
     if let Some(chosen) = chosen {
         declare.arguments.push(QUEUE_TYPE, chosen);

@@ -14,6 +14,8 @@ pub mod alarm;
 mod apply;
 pub mod delays;
 pub mod editor;
+pub mod events;
+pub mod flow;
 pub mod history;
 pub mod logins;
 pub mod mail;
@@ -23,6 +25,7 @@ pub mod quota;
 pub mod replication;
 mod republish;
 pub mod stored;
+pub mod strangers;
 pub mod tally;
 #[cfg(test)]
 mod tests;
@@ -43,6 +46,7 @@ use address::{ChannelKey, Subscriber};
 use alarm::Watch;
 use delays::Delays;
 use editor::Editor;
+use flow::Flow;
 use history::Histories;
 use logins::Logins;
 use mail::{Mail, Post};
@@ -50,6 +54,7 @@ use queues::Queues;
 use quota::Quotas;
 use replication::Owner;
 use stored::Stored;
+use strangers::Strangers;
 use tally::Tally;
 
 /// The owner of the topology.
@@ -75,6 +80,8 @@ pub trait Client {
     fn vhost(&self) -> Option<VhostId>;
     /// Memory or disk have become short, or suffice again. Must not wait.
     fn alarms_changed(&self);
+    /// Another shard has handled publishes of it, of that cost. Must not wait.
+    fn credit_came_back(&self, by: ShardId, cost: u64);
     /// What operators see of it. Must not wait.
     fn inspect(&self) -> Inspection;
 }
@@ -103,7 +110,14 @@ pub struct Shard {
     pub topology: RefCell<Topology>,
     /// This shard's copy of users, permissions, policies and limits.
     access: RefCell<Arc<Access>>,
+    /// Virtual hosts whose messages are copied to `amq.rabbitmq.trace`.
+    traced: RefCell<Vec<VhostId>>,
+    is_any_traced: Cell<bool>,
     logins: Logins,
+    /// Who came here over AMQP and has not logged in.
+    pub strangers: Rc<Strangers>,
+    /// The same over HTTP; on shard 0.
+    pub http_strangers: Rc<Strangers>,
     quotas: Quotas,
     /// Routes this shard's publishes.
     pub router: RefCell<Router>,
@@ -120,6 +134,7 @@ pub struct Shard {
     /// What happened here.
     pub tally: Tally,
     owner: Owner,
+    flow: Flow,
     post: Post,
     channels: RefCell<FastMap<ChannelKey, Rc<dyn Subscriber>>>,
     clients: RefCell<FastMap<ConnectionId, Rc<dyn Client>>>,
@@ -157,12 +172,18 @@ impl Shard {
         let index = runtime::shard_id().index();
         let since_1970 = runtime::time::system_now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let epoch_ms = u64::try_from(since_1970.as_millis()).unwrap_or(0);
+        let strangers = Strangers::new("AMQP", &config, senders.len());
+        let http_strangers = Strangers::new("HTTP", &config, 1);
         let shard = Rc::new(Shard {
             id: shard_number(index),
             config,
             topology: RefCell::new(Topology::new()),
             access: RefCell::default(),
+            traced: RefCell::default(),
+            is_any_traced: Cell::new(false),
             logins: Logins::default(),
+            strangers,
+            http_strangers,
             quotas: Quotas::default(),
             router: RefCell::new(Router::seeded(runtime::random::u64())),
             queues: Queues::default(),
@@ -172,6 +193,7 @@ impl Shard {
             watch: Watch::default(),
             tally: Tally::default(),
             owner: Owner::default(),
+            flow: Flow::default(),
             post: Post::new(senders),
             channels: RefCell::default(),
             clients: RefCell::default(),
@@ -278,11 +300,12 @@ impl Shard {
     }
 
     /// The coroutine that lets connections look after their heartbeats, and tells what this shard holds, until the program ends.
-    pub fn tick_for_ever(&self) {
+    pub fn tick_for_ever(self: &Rc<Self>) {
         loop {
             runtime::sleep(TICK);
             self.clients().into_iter().for_each(|client| client.tick());
             self.report_held();
+            self.keep_within_memory();
         }
     }
 
@@ -299,6 +322,7 @@ impl Shard {
         assert!(self.turn_end.borrow().is_empty());
         self.owner.assert_at_rest();
         self.quotas.assert_at_rest();
+        self.flow.assert_at_rest();
         self.queues.assert_at_rest();
     }
 
@@ -317,17 +341,13 @@ impl Shard {
             items.into_iter().for_each(|item| item.at_turn_end());
         }
         self.stored.flush();
+        self.send_marks_back();
         self.post.flush();
     }
 
     /// Puts mail for another shard on the pile that goes out at the end of the turn.
     pub fn send(&self, to: ShardId, mail: Mail) {
         self.post.send(to, mail);
-    }
-
-    /// Whether another shard is so far behind with our mail that who publishes to it should wait.
-    pub fn is_congested(&self, to: ShardId) -> bool {
-        self.post.is_congested(to)
     }
 
     // ---- time

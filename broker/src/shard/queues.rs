@@ -1,5 +1,8 @@
 //! The queues that live on a shard: commands in, effects carried out.
 
+mod memory;
+
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -9,16 +12,23 @@ use std::time::Duration;
 use leveret_core::message::Message;
 use leveret_core::queue::settings::DeadLetterTarget;
 use leveret_core::queue::settings::QueueSettings;
-use leveret_core::queue::{ConsumerSpec, Delivery, Effect, Published, Queue, Remains, Settlement};
+use leveret_core::queue::{
+    ConsumerSpec, Delivery, Effect, Get, Page, Parcel, Published, Queue, Remains, Settlement, Windows,
+};
 use leveret_core::topology::QueueRecord;
 use leveret_core::{ConnectionId, ConsumerId, Error, FastMap, Name, QueueId, Seq, Time, VhostId};
 use leveret_runtime::sync::Event;
+use leveret_store::StretchState;
 
 use super::Shard;
 use super::address::{ChannelAddress, QueueAddress, Reply, Subscriber, Ticket};
+use super::flow::{CROWDED, CROWDED_NO_MORE, Held};
 use super::mail::Mail;
 use super::metadata::{Action, Request};
 use super::stored::Who;
+use super::stored::doubt::Doubts;
+use super::stored::paging::Fetch;
+use super::stored::spill::Spills;
 
 /// What a channel asks of a queue.
 #[derive(Debug)]
@@ -82,6 +92,12 @@ pub enum Command {
     },
     /// The time has come for something in it.
     Expire,
+    /// Messages that were asked for.
+    Page(Box<Page>),
+    /// Messages were written to a scratch file.
+    Spilled,
+    /// Memory is short.
+    Relieve,
 }
 
 /// Places in a queue. Mostly there is one.
@@ -102,9 +118,6 @@ impl Seqs {
     }
 }
 
-/// Messages freed before others come in between.
-const FREE_PER_TURN: usize = 4096;
-
 /// A queue with its consumers' addresses.
 struct Home {
     id: QueueId,
@@ -113,6 +126,12 @@ struct Home {
     consumers: FastMap<ConsumerId, Way>,
     /// When it is scheduled to look after what expires.
     due: Option<Time>,
+    /// Gets that wait for a page.
+    gets: Vec<Command>,
+    /// What is in scratch files.
+    spills: Spills,
+    /// Publishers that it holds up.
+    held: Held,
 }
 
 /// Where a consumer's deliveries go.
@@ -147,12 +166,17 @@ pub struct Queues {
     remains: RefCell<Remains>,
     /// Set when there are some.
     has_remains: Event,
+    /// How much of a queue stays in memory; `None`: all.
+    windows: Cell<Option<Windows>>,
 }
 
 impl Queues {
     pub(super) fn add(&self, vhost_name: &Name, vhost: VhostId, record: &QueueRecord, now: Time) {
-        let queue = Queue::new(vhost_name, record, now);
-        let mut home = Home { id: record.id, queue, vhost, consumers: FastMap::default(), due: None };
+        let mut queue = Queue::new(vhost_name, record, now);
+        queue.set_windows(self.windows.get());
+        let consumers = FastMap::default();
+        let (gets, spills, held) = (Vec::new(), Spills::new(), Held::default());
+        let mut home = Home { id: record.id, queue, vhost, consumers, due: None, gets, spills, held };
         self.schedule(record.id, &mut home);
         self.homes.borrow_mut().insert(record.id, home);
     }
@@ -170,6 +194,31 @@ impl Queues {
         homes.get_mut(&id).is_some_and(|home| home.queue.restore(seq, message, expiry, requeues))
     }
 
+    /// Adds stored messages to a queue without reading them; `false` if their place is not there.
+    pub(super) fn restore_away(&self, id: QueueId, stretch: &StretchState) -> bool {
+        let StretchState { first, last, count, content, expiry_ms } = *stretch;
+        let mut homes = self.homes.borrow_mut();
+        homes.get_mut(&id).is_some_and(|home| {
+            home.queue.restore_away(Seq(first.0), Seq(last.0), (count, content), expiry_ms.map(Time))
+        })
+    }
+
+    /// Up to which places of durable queues messages may have been delivered before a crash.
+    pub(super) fn doubts(&self) -> Vec<(QueueId, Seq)> {
+        let homes = self.homes.borrow();
+        let durable = homes.iter().filter(|(_, home)| home.queue.is_durable());
+        let mut all: Vec<_> =
+            durable.flat_map(|(id, home)| home.queue.doubts().into_iter().map(|it| (*id, it))).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// From now on queues keep no more than this in memory.
+    pub(super) fn set_windows(&self, windows: Option<Windows>) {
+        self.windows.set(windows);
+        self.homes.borrow_mut().values_mut().for_each(|home| home.queue.set_windows(windows));
+    }
+
     /// Places up to this one are not given out again.
     pub(super) fn resume_numbering(&self, id: QueueId, last: Seq) {
         if let Some(home) = self.homes.borrow_mut().get_mut(&id) {
@@ -177,12 +226,15 @@ impl Queues {
         }
     }
 
-    /// All of a queue's stored messages are back: what expires is looked after. After a crash it is in doubt which of them were
-    /// delivered.
-    pub(super) fn restored(&self, id: QueueId, is_in_doubt: bool) {
+    /// All of a queue's stored messages are back: what expires is looked after. `doubts` says which of them may have been
+    /// delivered before.
+    pub(super) fn restored(&self, id: QueueId, doubts: &Doubts) {
         if let Some(home) = self.homes.borrow_mut().get_mut(&id) {
-            if is_in_doubt {
-                home.queue.doubt_restored();
+            match doubts {
+                Doubts::All => home.queue.doubt_restored(),
+                Doubts::UpTo(places) => {
+                    places.get(&id).into_iter().flatten().for_each(|place| home.queue.doubt_up_to(*place));
+                }
             }
             self.schedule(id, home);
         }
@@ -191,7 +243,8 @@ impl Queues {
     /// Bytes that the messages of all queues occupy, about; one that lies in several queues counts in each.
     pub(super) fn held_bytes(&self) -> u64 {
         let homes = self.homes.borrow();
-        homes.values().map(|home| held_bytes(&home.queue)).sum()
+        let spills = |home: &Home| home.spills.values().map(|spill| spill.held_bytes()).sum::<u64>();
+        homes.values().map(|home| home.queue.weight() + spills(home)).sum()
     }
 
     /// Has messages freed, a few at a time.
@@ -212,6 +265,17 @@ impl Queues {
     /// The queues that live here.
     pub fn ids(&self) -> Vec<QueueId> {
         self.homes.borrow().keys().copied().collect()
+    }
+
+    /// Looks at a queue that lives here, and at whom it holds up.
+    #[inline]
+    pub(super) fn look_at_home<T>(&self, id: QueueId, look: impl FnOnce(&Queue, &Held) -> T) -> Option<T> {
+        self.homes.borrow().get(&id).map(|home| look(&home.queue, &home.held))
+    }
+
+    /// Changes whom a queue that lives here holds up.
+    pub(super) fn change_held<T>(&self, id: QueueId, change: impl FnOnce(&mut Held) -> T) -> Option<T> {
+        self.homes.borrow_mut().get_mut(&id).map(|home| change(&mut home.held))
     }
 
     /// Looks at a queue that lives here.
@@ -328,6 +392,9 @@ impl Shard {
         };
         let outcome = self.execute(home, command, &mut effects);
         self.queues.schedule(id, home);
+        if !home.held.is_empty() && !home.queue.is_crowded(CROWDED_NO_MORE) {
+            self.let_go(&mut home.held);
+        }
         drop(homes);
         let deferred = self.answer_first(outcome, &effects);
         self.carry_out(id, &mut effects, deferred);
@@ -379,13 +446,25 @@ impl Shard {
                 consumers.iter().for_each(|consumer| drop(home.consumers.remove(consumer)));
                 return Outcome::Reply(ticket, Reply::Done);
             }
-            Command::Get { no_ack, ticket } => return reply(ticket, queue.get(no_ack, now, effects).map(Reply::Got)),
+            Command::Get { no_ack, ticket } => {
+                let got = match queue.get(no_ack, now, effects) {
+                    Ok(Get::Message(got)) => Ok(Reply::Got(Some(got))),
+                    Ok(Get::Empty) => Ok(Reply::Got(None)),
+                    Ok(Get::Later) => {
+                        home.gets.push(Command::Get { no_ack, ticket });
+                        return Outcome::None;
+                    }
+                    Err(error) => Err(error),
+                };
+                return reply(ticket, got);
+            }
             Command::Purge { ticket } => {
                 if let Err(error) = queue.check_purge() {
                     return Outcome::Reply(ticket, Reply::Refused(error));
                 }
                 let count = queue.purge(effects);
                 self.queues.bury(queue.take_remains());
+                home.spills.clear();
                 return Outcome::Reply(ticket, Reply::Count(count));
             }
             Command::Delete { if_unused, if_empty, ticket } => {
@@ -394,6 +473,18 @@ impl Shard {
                 return reply(ticket, deleted.map(Reply::Count));
             }
             Command::Expire => queue.expire(now, effects),
+            Command::Page(page) => {
+                let (first, through) = (page.first, page.through);
+                let missing = queue.page(*page, now, effects);
+                memory::forget_spills(home, first, through);
+                let queue = &home.queue;
+                if missing > 0 {
+                    log::error!("{missing} messages of queue {} are not in the store any more", queue.name());
+                }
+                self.queues.later.borrow_mut().extend(home.gets.drain(..).map(|get| (home.id, get)));
+            }
+            Command::Spilled => queue.spilled(),
+            Command::Relieve => queue.relieve(effects),
             Command::Reconfigure { settings } => queue.reconfigure(*settings, now, effects),
             Command::Counts { ticket } => {
                 queue.touch(now); // "declaring a queue with x-expires restarts its lease"
@@ -459,6 +550,16 @@ impl Shard {
                     None => self.stored.settle(id, first, last),
                 },
                 Effect::Requeued { seq, count } => self.stored.requeue(id, seq, count),
+                Effect::Fetch { first, last, size, spilled } => {
+                    let spill = if spilled { self.queues.spill_at(id, first) } else { None };
+                    self.fetch(id, Fetch { first, last, size }, spill);
+                }
+                Effect::Spill { first, last, messages } => {
+                    let spill = self.spill(id, last, messages);
+                    if let Some(home) = self.queues.homes.borrow_mut().get_mut(&id) {
+                        home.spills.insert(first, spill);
+                    }
+                }
             }
         }
     }
@@ -471,7 +572,7 @@ impl Shard {
             Some(Way::Here(channel)) => {
                 let channel = channel.clone();
                 drop(homes);
-                channel.deliver(queue, consumer, delivery);
+                channel.deliver(queue, consumer, delivery.parcel());
             }
             Some(Way::There(address)) => {
                 let mail = Mail::Deliver { channel: address.key, queue, consumer, delivery: Box::new(delivery) };
@@ -525,18 +626,6 @@ impl Shard {
         }
     }
 
-    /// The coroutine that frees what purged and deleted queues have left, until the program ends.
-    pub fn free_for_ever(self: &Rc<Self>) {
-        loop {
-            self.queues.has_remains.clear();
-            if self.queues.remains.borrow().is_empty() {
-                self.queues.has_remains.wait();
-            }
-            self.queues.remains.borrow_mut().free(FREE_PER_TURN);
-            leveret_runtime::yield_now();
-        }
-    }
-
     /// The topology has forgotten the queue: so does its shard, and its consumers hear of it.
     pub(super) fn end_queue(self: &Rc<Self>, id: QueueId) {
         let mut effects = Vec::new();
@@ -546,12 +635,18 @@ impl Shard {
             self.queues.bury(home.queue.take_remains());
         }
         self.carry_out(id, &mut effects, None);
-        let home = self.queues.homes.borrow_mut().remove(&id);
+        let mut home = self.queues.homes.borrow_mut().remove(&id);
         if home.as_ref().is_some_and(|home| home.queue.is_durable()) {
             self.stored.delete_queue(id);
         }
         if let Some(due) = home.as_ref().and_then(|home| home.due) {
             self.queues.expiries.borrow_mut().remove(&(due, id));
+        }
+        for get in home.as_mut().map(|home| std::mem::take(&mut home.gets)).unwrap_or_default() {
+            self.command_to_nobody(get);
+        }
+        if let Some(home) = &mut home {
+            self.let_go(&mut home.held);
         }
         self.tally.queues_deleted.add(u64::from(home.is_some()));
         drop(home); // its references to channels may be the last ones: not under the borrow
@@ -577,29 +672,61 @@ impl Shard {
                 if was_settled_at_once(seq, effects) {
                     return Taken::Done;
                 }
-                let expiry = home.queue.expiry_of(&message, now);
-                self.stored.note(message, home.id, seq, expiry);
+                let time = home.queue.time_to_store(&message, now);
+                self.stored.note(message, home.id, seq, time);
                 Taken::Stored
             }
             _ => Taken::Done,
         }
     }
 
-    /// Gives a message to a queue of this shard without a confirm; says what became of it. The short way for publishers.
-    pub fn publish_here(self: &Rc<Self>, id: QueueId, message: Arc<Message>) -> Taken {
+    /// Gives a message to a queue of this shard without a confirm; says what became of it, and whether the queue is crowded now. The
+    /// short way for publishers.
+    pub fn publish_here(self: &Rc<Self>, id: QueueId, message: Cow<'_, Arc<Message>>) -> (Taken, bool) {
+        if self.hand_over(id, &message) {
+            return (Taken::Done, false);
+        }
+        let message = message.into_owned();
         let mut effects = self.queues.spare.take();
         let mut homes = self.queues.homes.borrow_mut();
         let Some(home) = homes.get_mut(&id) else {
             self.queues.spare.replace(effects);
-            return Taken::Done;
+            return (Taken::Done, false);
         };
         let taken = self.take(home, message, &mut effects);
+        let is_crowded = home.queue.is_crowded(CROWDED) && home.held.may_hold(self.now());
         self.queues.schedule(id, home);
         drop(homes);
         self.carry_out(id, &mut effects, None);
         self.queues.spare.replace(effects);
         self.catch_up();
-        taken
+        (taken, is_crowded)
+    }
+
+    /// Gives a message to a consumer that waits for it on this shard or another, if that is all that there is to do.
+    #[inline]
+    fn hand_over(self: &Rc<Self>, id: QueueId, message: &Arc<Message>) -> bool {
+        if self.queues.is_busy.get() {
+            return false; // in its turn
+        }
+        let mut homes = self.queues.homes.borrow_mut();
+        let Some(home) = homes.get_mut(&id) else { return false };
+        let Some((consumer, seq)) = home.queue.publish_straight(message, self.now()) else { return false };
+        let parcel = Parcel { seq, message, redelivered: false, requeues: 0, offset: None };
+        let Some(Way::Here(channel)) = home.consumers.get(&consumer) else {
+            drop(homes);
+            let Parcel { seq, redelivered, requeues, offset, .. } = parcel;
+            let consumer = Some(consumer);
+            self.deliver(id, Delivery { consumer, seq, message: message.clone(), redelivered, requeues, offset });
+            return true;
+        };
+        let channel = channel.clone();
+        drop(homes);
+        let busy = Busy::begin(&self.queues.is_busy);
+        channel.deliver(QueueAddress { shard: self.id, queue: id }, consumer, parcel);
+        drop(busy);
+        self.catch_up();
+        true
     }
 
     /// Sends a message past all queues to a channel's reply consumer, if there is one: a client may make addresses up.
@@ -635,20 +762,13 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// What a message takes besides its body, about: its names and properties, its place in the queue, and what the allocator adds.
-const MESSAGE_OVERHEAD: u64 = 192;
-
-fn held_bytes(queue: &Queue) -> u64 {
-    let count = queue.ready_count() + queue.unsettled_count();
-    queue.ready_bytes() + queue.unsettled_bytes() + count * MESSAGE_OVERHEAD
-}
-
 /// Whether a message has left its queue in the call that took it in; then it need not be stored, nor its settling.
 fn was_settled_at_once(seq: Seq, effects: &mut Vec<Effect>) -> bool {
-    let Some(Effect::Settled { first, last }) = effects.last() else { return false };
-    let is_it = *first == seq && *last == seq;
+    let is_asking = |effect: &Effect| matches!(effect, Effect::Fetch { .. } | Effect::Spill { .. });
+    let Some(at) = effects.iter().rposition(|effect| !is_asking(effect)) else { return false };
+    let is_it = matches!(effects[at], Effect::Settled { first, last } if first == seq && last == seq);
     if is_it {
-        effects.pop();
+        effects.remove(at);
     }
     is_it
 }

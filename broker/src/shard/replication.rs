@@ -154,9 +154,23 @@ impl Shard {
     /// somebody else's: who declares what another is declaring must not be told that it is there before it is. The same holds
     /// for the disk, if the answer `is_durable`.
     pub(super) fn publish_changes(self: &Rc<Self>, changes: Vec<Change>, answer: Option<Answer>, is_durable: bool) {
+        let is_stored = self.apply_and_store(&changes);
+        self.spread(changes, answer, is_durable || is_stored);
+    }
+
+    /// The first half of [`Shard::publish_changes`]: says whether there was something to store.
+    pub(super) fn apply_and_store(self: &Rc<Self>, changes: &[Change]) -> bool {
+        let events = self.events_of(changes);
         let ops: Vec<Op> = changes.iter().flat_map(|change| self.apply(change)).collect();
-        let is_durable = (is_durable || !ops.is_empty()) && !self.owner.disk.together.get();
+        self.tell_all(events);
+        let is_stored = !ops.is_empty();
         self.owner.disk.note(ops);
+        is_stored
+    }
+
+    /// The second half: the other shards, and the answer.
+    pub(super) fn spread(&self, changes: Vec<Change>, answer: Option<Answer>, is_durable: bool) {
+        let is_durable = is_durable && !self.owner.disk.together.get();
         let others = self.count() - 1;
         if others > 0 && !changes.is_empty() {
             let number = self.owner.last.get() + 1;
@@ -176,11 +190,23 @@ impl Shard {
     }
 
     /// A shard has applied all changes up to a number.
-    pub(super) fn note_applied(&self, shard: ShardId, number: u64) {
+    pub(super) fn note_applied(self: &Rc<Self>, shard: ShardId, number: u64) {
         if let Some(applied) = self.owner.applied.borrow_mut().get_mut(usize::from(shard.0).wrapping_sub(1)) {
             *applied = number;
         }
+        let applied = self.owner.applied.borrow().iter().copied().min().unwrap_or(u64::MAX);
+        self.replay_histories(applied);
         self.release_answers();
+    }
+
+    /// The number of the last change that another shard has applied.
+    pub(super) fn applied_by(&self, shard: ShardId) -> u64 {
+        self.owner.applied.borrow().get(usize::from(shard.0).wrapping_sub(1)).copied().unwrap_or(0)
+    }
+
+    /// The number of the change that is being applied on the owner, as other shards will know it.
+    pub(super) fn next_change(&self) -> u64 {
+        self.owner.last.get() + 1
     }
 
     fn release_answers(&self) {

@@ -13,6 +13,7 @@ use leveret_core::{QueueId, VhostId};
 
 use super::Shard;
 use super::address::QueueAddress;
+use super::delays::Place;
 use super::queues::Command;
 
 impl Shard {
@@ -32,16 +33,40 @@ impl Shard {
         // "A target queue is skipped if the death history already contains it and no entry back to it is a rejection."
         let targets: Vec<Destination> =
             destinations.into_iter().filter(|it| !self.is_cycle(vhost, it.queue, &redirect.deaths)).collect();
+        let relay = self.hand_to_all(&targets, &reborn, message.persistent && self.stored.is_attached());
+        self.set_aside(vhost, &aside, &reborn);
+        relay
+    }
+
+    /// Gives a message to queues. If it is stored here and goes to other shards, answers the number of the relay that says when
+    /// they have it.
+    fn hand_to_all(self: &Rc<Self>, targets: &[Destination], message: &Arc<Message>, is_stored: bool) -> Option<u64> {
         let away = targets.iter().filter(|it| it.shard != self.id).count();
-        let is_relayed = away > 0 && message.persistent && self.stored.is_attached();
-        let relay = is_relayed.then(|| self.stored.relays.begin(away));
+        let relay = (away > 0 && is_stored).then(|| self.stored.relays.begin(away));
         for target in targets {
             let queue = QueueAddress { shard: target.shard, queue: target.queue };
             let confirm = relay.filter(|_| target.shard != self.id).map(|number| (self.relay_address(), number));
-            self.command(queue, Command::Publish { message: reborn.clone(), confirm });
+            self.command(queue, Command::Publish { message: message.clone(), confirm });
         }
-        self.set_aside(vhost, &aside, &reborn);
         relay
+    }
+
+    /// Publishes a message that has waited at an exchange; `place` is where it is stored, if it is.
+    pub(super) fn publish_waited(
+        self: &Rc<Self>,
+        vhost: VhostId,
+        exchange: &str,
+        message: &Arc<Message>,
+        place: Option<Place>,
+    ) {
+        let (destinations, aside) = self.find_again(vhost, exchange, message, true);
+        let relay = self.hand_to_all(&destinations, message, place.is_some());
+        self.set_aside(vhost, &aside, message);
+        match (place, relay) {
+            (Some(place), Some(relay)) => self.stored.relays.settle_after(relay, place.queue, place.seq),
+            (Some(place), None) => self.stored.settle(place.queue, place.seq, place.seq),
+            (None, _) => {}
+        }
     }
 
     fn is_cycle(&self, vhost: VhostId, queue: QueueId, deaths: &leveret_core::death::DeathHistory) -> bool {
@@ -51,13 +76,23 @@ impl Shard {
     }
 
     /// Publishes a message that was published before: from `exchange`, once more, or on from there.
-    pub(super) fn republish(self: &Rc<Self>, vhost: VhostId, exchange: &str, message: &Arc<Message>, has_waited: bool) {
-        let keys: Vec<_> = message.cc_keys().iter().chain(message.bcc_keys()).cloned().collect();
-        let (destinations, aside) = self.find(vhost, exchange, &keys, message, has_waited);
+    pub fn republish(self: &Rc<Self>, vhost: VhostId, exchange: &str, message: &Arc<Message>) {
+        let (destinations, aside) = self.find_again(vhost, exchange, message, false);
         for destination in destinations {
             self.hand(destination, message);
         }
         self.set_aside(vhost, &aside, message);
+    }
+
+    fn find_again(
+        &self,
+        vhost: VhostId,
+        exchange: &str,
+        message: &Message,
+        has_waited: bool,
+    ) -> (Vec<Destination>, Aside) {
+        let keys: Vec<_> = message.cc_keys().iter().chain(message.bcc_keys()).cloned().collect();
+        self.find(vhost, exchange, &keys, message, has_waited)
     }
 
     /// Gives a message to a queue, wherever it lives.
@@ -94,7 +129,7 @@ impl Shard {
     /// Does for a message what its exchanges do besides routing it.
     pub fn set_aside(self: &Rc<Self>, vhost: VhostId, aside: &Aside, message: &Arc<Message>) {
         for (exchange, delay_ms) in &aside.delayed {
-            self.delays.add(vhost, exchange.clone(), message.clone(), self.now().plus_ms(*delay_ms));
+            self.delay(vhost, exchange.clone(), message, self.now().plus_ms(*delay_ms));
         }
         for exchange in &aside.kept {
             self.keep_for_later(vhost, exchange.clone(), message.clone());

@@ -10,6 +10,9 @@ use leveret_core::death::DeathReason;
 use leveret_core::{FastMap, Name, VhostId};
 use leveret_management::port::{ChannelCounts, ExchangeCounts, SIZE_BUCKETS};
 
+/// Where the counts of virtual hosts go that are gone; numbers of virtual hosts count up from 0 and never get here.
+const NO_VHOST: VhostId = VhostId(u32::MAX);
+
 /// A count that only goes up.
 #[derive(Debug, Default)]
 pub struct Counter(Cell<u64>);
@@ -122,7 +125,8 @@ pub struct Tally {
     pub received_confirm: Counter,
     pub published_bytes: Counter,
     sizes: [Counter; SIZE_BUCKETS.len() + 1],
-    closed: Cell<ChannelCounts>,
+    /// Of closed channels, by virtual host.
+    closed: RefCell<FastMap<VhostId, ChannelCounts>>,
     exchanges: RefCell<FastMap<(VhostId, Name), Rc<ExchangeTally>>>,
 }
 
@@ -150,16 +154,29 @@ impl Tally {
         }
     }
 
-    /// A channel closed that had done this.
-    pub fn close_channel(&self, counts: &ChannelCounts) {
-        let mut closed = self.closed.get();
-        add_counts(&mut closed, counts);
-        self.closed.set(closed);
+    /// A channel of a virtual host closed that had done this.
+    pub fn close_channel(&self, vhost: VhostId, counts: &ChannelCounts) {
+        add_counts(self.closed.borrow_mut().entry(vhost).or_default(), counts);
     }
 
     /// What all closed channels have done.
     pub fn closed(&self) -> ChannelCounts {
-        self.closed.get()
+        let mut sum = ChannelCounts::default();
+        self.closed.borrow().values().for_each(|counts| add_counts(&mut sum, counts));
+        sum
+    }
+
+    /// The same by virtual host.
+    pub fn closed_by_vhost(&self) -> FastMap<VhostId, ChannelCounts> {
+        self.closed.borrow().clone()
+    }
+
+    /// A virtual host is gone. What happened in it stays in the sums, under a number that is nobody's.
+    pub fn forget_vhost(&self, vhost: VhostId) {
+        let mut closed = self.closed.borrow_mut();
+        if let Some(counts) = closed.remove(&vhost) {
+            add_counts(closed.entry(NO_VHOST).or_default(), &counts);
+        }
     }
 
     /// Where to count what is published to an exchange.
@@ -195,6 +212,19 @@ mod tests {
         }
         assert_eq!(tally.sizes(), [2, 2, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!(tally.published_bytes.get(), 200_001_202);
+    }
+
+    #[test]
+    fn sums_outlive_the_virtual_host() {
+        let tally = Tally::default();
+        let counts = |published| ChannelCounts { published, ..ChannelCounts::default() };
+        tally.close_channel(VhostId(1), &counts(1));
+        tally.close_channel(VhostId(2), &counts(10));
+        tally.close_channel(VhostId(1), &counts(100));
+        assert_eq!(tally.closed_by_vhost().get(&VhostId(1)), Some(&counts(101)));
+        tally.forget_vhost(VhostId(1));
+        tally.forget_vhost(VhostId(3));
+        assert_eq!((tally.closed(), tally.closed_by_vhost().get(&VhostId(1))), (counts(111), None));
     }
 
     #[test]

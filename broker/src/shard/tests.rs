@@ -4,6 +4,9 @@
 //! write down in one ledger what they were promised and what they got. A run ends when all have closed; then the ledger is
 //! held against the queues of every shard.
 
+mod flow;
+
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -12,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leveret_core::message::Message;
-use leveret_core::queue::{ConsumerSpec, Delivery, Settlement, delivery_cost};
+use leveret_core::queue::{ConsumerSpec, Parcel, Settlement, delivery_cost};
 use leveret_core::topology::QueueRecord;
 use leveret_core::value::Arguments;
 use leveret_core::{ConnectionId, ConsumerId, Name, QueueId, Seq, ShardId, VhostId};
@@ -46,6 +49,8 @@ enum Manners {
     Orderly,
     /// Anything.
     Wild,
+    /// Deliveries are passed over without a word, credit included.
+    Deaf,
 }
 
 /// What all actors of a run were promised and got.
@@ -230,8 +235,8 @@ impl Actor {
             book.expected.entry(queue.queue.0).or_default().insert(body);
         });
         if queue.shard == self.shard.id {
-            let accepted = self.shard.publish_here(queue.queue, builder.build());
-            return self.clone().confirm(number, accepted != Taken::Rejected);
+            let (taken, _) = self.shard.publish_here(queue.queue, Cow::Owned(builder.build()));
+            return self.clone().confirm(number, taken != Taken::Rejected);
         }
         let confirm = Some((self.address(), number));
         self.shard.command(queue, Command::Publish { message: builder.build(), confirm });
@@ -265,11 +270,11 @@ impl Actor {
 
     fn get(&self, queue: QueueAddress) {
         if let Reply::Got(Some(got)) = self.ask_queue(queue, |ticket| Command::Get { no_ack: false, ticket }) {
-            self.hold(queue, &got.delivery);
+            self.hold(queue, &got.delivery.parcel());
         }
     }
 
-    fn hold(&self, queue: QueueAddress, delivery: &Delivery) -> u64 {
+    fn hold(&self, queue: QueueAddress, delivery: &Parcel<'_>) -> u64 {
         let body = u64::from_le_bytes(delivery.message.body().try_into().expect("eight bytes were published"));
         self.held.borrow_mut().push(Held { queue, seq: delivery.seq, body });
         body
@@ -328,12 +333,15 @@ impl Subscriber for Actor {
         self.key
     }
 
-    fn deliver(self: Rc<Self>, queue: QueueAddress, consumer: ConsumerId, delivery: Delivery) {
+    fn deliver(&self, queue: QueueAddress, consumer: ConsumerId, delivery: Parcel<'_>) {
+        if self.manners == Manners::Deaf {
+            return;
+        }
         let decline = Command::Decline { consumer, seq: delivery.seq };
         if self.closed.get() || !self.consumers.borrow().contains_key(&consumer.0) {
             return self.shard.command(queue, decline);
         }
-        let bytes = delivery_cost(&delivery.message);
+        let bytes = delivery_cost(delivery.message);
         if self.manners == Manners::Wild && dice(8) == 0 {
             self.shard.command(queue, decline);
             self.shard.command(queue, Command::Credit { consumer, bytes });

@@ -14,6 +14,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
+use super::subject;
 use crate::config::Tls;
 
 /// Why TLS cannot be offered.
@@ -44,7 +45,22 @@ impl std::error::Error for TlsError {}
 /// What new sessions use.
 #[derive(Debug)]
 pub struct Certificates {
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    expiry: Expiry,
+}
+
+/// When certificates end, in seconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expiry {
+    /// Those of the server's chain.
+    pub chain: Vec<i64>,
+    /// Those of the signers of clients' certificates, if clients are asked for one.
+    pub authorities: Vec<i64>,
 }
 
 impl Certificates {
@@ -53,7 +69,7 @@ impl Certificates {
     /// # Errors
     /// One is missing, is not what it should be, or does not belong to the other.
     pub fn load(options: &Tls) -> Result<Certificates, TlsError> {
-        Ok(Certificates { current: ArcSwap::new(read_config(options)?) })
+        Ok(Certificates { current: ArcSwap::from_pointee(read_config(options)?) })
     }
 
     /// Reads the files again; sessions that run go on with what they have. Nothing changes on an error.
@@ -61,24 +77,31 @@ impl Certificates {
     /// # Errors
     /// As [`Certificates::load`].
     pub fn reload(&self, options: &Tls) -> Result<(), TlsError> {
-        self.current.store(read_config(options)?);
+        self.current.store(Arc::new(read_config(options)?));
         Ok(())
     }
 
     /// What a new session uses.
     pub fn current(&self) -> Arc<ServerConfig> {
-        self.current.load_full()
+        self.current.load().config.clone()
+    }
+
+    /// When those end that new sessions use.
+    pub fn expiry(&self) -> Expiry {
+        self.current.load().expiry.clone()
     }
 }
 
-fn read_config(options: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
+fn read_config(options: &Tls) -> Result<Loaded, TlsError> {
     let certificate_path = options.certificate.as_ref().ok_or(TlsError::Missing { key: "ssl_options.certfile" })?;
     let key_path = options.key.as_ref().ok_or(TlsError::Missing { key: "ssl_options.keyfile" })?;
     let chain = certificates(certificate_path)?;
     let key = PrivateKeyDer::from_pem_slice(&read(key_path)?)
         .map_err(|_| TlsError::NotPem { path: key_path.clone(), expected: "unencrypted private key" })?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = client_verifier(options, &provider)?;
+    let authorities = if options.verify_peer { authorities(options)? } else { Vec::new() };
+    let expiry = Expiry { chain: ends(&chain), authorities: ends(&authorities) };
+    let verifier = client_verifier(options, authorities, &provider)?;
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(options))
         .map_err(|_| TlsError::NoVersion)?
@@ -86,7 +109,16 @@ fn read_config(options: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     let config = builder
         .with_single_cert(chain, key)
         .map_err(|error| TlsError::Refused { path: key_path.clone(), error: error.to_string() })?;
-    Ok(Arc::new(config))
+    Ok(Loaded { config: Arc::new(config), expiry })
+}
+
+fn ends(certificates: &[CertificateDer<'_>]) -> Vec<i64> {
+    certificates.iter().filter_map(|certificate| subject::expiry_of(certificate)).collect()
+}
+
+/// Who signs clients' certificates.
+fn authorities(options: &Tls) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    certificates(options.authorities.as_ref().ok_or(TlsError::Missing { key: "ssl_options.cacertfile" })?)
 }
 
 fn versions(options: &Tls) -> Vec<&'static rustls::SupportedProtocolVersion> {
@@ -96,14 +128,18 @@ fn versions(options: &Tls) -> Vec<&'static rustls::SupportedProtocolVersion> {
 }
 
 /// Who checks clients' certificates: nobody, unless they are asked for one.
-fn client_verifier(options: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn client_verifier(
+    options: &Tls,
+    authorities: Vec<CertificateDer<'static>>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     if !options.verify_peer {
         return Ok(WebPkiClientVerifier::no_client_auth());
     }
-    let path = options.authorities.as_ref().ok_or(TlsError::Missing { key: "ssl_options.cacertfile" })?;
+    let path = options.authorities.clone().unwrap_or_default();
     let refused = |error: String| TlsError::Refused { path: path.clone(), error };
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in authorities {
         roots.add(certificate).map_err(|error| refused(error.to_string()))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());

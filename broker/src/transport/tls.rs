@@ -8,9 +8,12 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
+use leveret_management::port::Tls;
 use leveret_runtime::net::TcpStream;
 use rustls::pki_types::CertificateDer;
 use rustls::{ServerConfig, ServerConnection};
+
+use super::subject;
 
 /// Bytes that one write hands to the session: what cannot be sent at once waits encrypted, and this bounds it.
 const WRITE_MAX: usize = 64 * 1024;
@@ -34,15 +37,6 @@ struct Inbox {
     has_ended: bool,
 }
 
-/// What was agreed in the handshake, in the words of the management API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agreed {
-    /// Such as `tlsv1.3`.
-    pub protocol: &'static str,
-    /// Such as `TLS13_AES_256_GCM_SHA384`.
-    pub cipher: String,
-}
-
 impl TlsStream {
     /// Nothing is sent or read before the first read or write.
     ///
@@ -59,15 +53,36 @@ impl TlsStream {
         &self.tcp
     }
 
-    /// Version and cipher, once they are agreed.
-    pub fn agreed(&self) -> Option<Agreed> {
+    /// Parks until the handshake is over.
+    ///
+    /// # Errors
+    /// The connection failed or ended, or the client does not do what the configuration asks for.
+    pub fn shake_hands(&self) -> io::Result<()> {
+        while self.session.borrow().is_handshaking() {
+            let taken = self.tcp.read_with(|records| self.take_records(records))?;
+            let flushed = self.wait_flushed(); // also an alert that tells the client what was wrong
+            taken?;
+            flushed?;
+            if self.inbox.borrow().has_ended && self.session.borrow().is_handshaking() {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client went during the TLS handshake"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was agreed, once the handshake is over.
+    pub fn agreed(&self) -> Option<Tls> {
         let session = self.session.borrow();
         let protocol = match session.protocol_version()? {
             rustls::ProtocolVersion::TLSv1_2 => "tlsv1.2",
             rustls::ProtocolVersion::TLSv1_3 => "tlsv1.3",
             _ => return None,
         };
-        Some(Agreed { protocol, cipher: format!("{:?}", session.negotiated_cipher_suite()?.suite()) })
+        let suite = format!("{:?}", session.negotiated_cipher_suite()?.suite());
+        let (key_exchange, cipher) = parts_of(&suite);
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        let peer = certificate.and_then(|certificate| subject::describe(certificate));
+        Some(Tls { protocol, key_exchange, cipher, hash: "aead".into(), peer })
     }
 
     /// The client's own certificate, if it was asked for one and had one; it has been verified.
@@ -200,6 +215,16 @@ impl Inbox {
     }
 }
 
+/// Key exchange and cipher of a suite such as `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384`. TLS 1.3 leaves the first open.
+fn parts_of(suite: &str) -> (String, String) {
+    let (exchange, cipher) = match suite.strip_prefix("TLS13_") {
+        Some(cipher) => ("any", cipher),
+        None => suite.strip_prefix("TLS_").unwrap_or(suite).split_once("_WITH_").unwrap_or(("any", suite)),
+    };
+    let cipher = cipher.rsplit_once("_SHA").map_or(cipher, |(cipher, _)| cipher);
+    (exchange.to_lowercase(), cipher.to_lowercase())
+}
+
 /// A socket that answers `WouldBlock` instead of parking.
 struct WithoutWaiting<'a>(&'a TcpStream);
 
@@ -322,6 +347,18 @@ mod tests {
                 client.flush().expect("sent");
             },
         );
+    }
+
+    #[test]
+    fn suites_are_shown_by_their_parts() {
+        let check = |suite: &str, exchange: &str, cipher: &str| {
+            assert_eq!(parts_of(suite), (exchange.to_owned(), cipher.to_owned()), "{suite}");
+        };
+        check("TLS13_AES_256_GCM_SHA384", "any", "aes_256_gcm");
+        check("TLS13_CHACHA20_POLY1305_SHA256", "any", "chacha20_poly1305");
+        check("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "ecdhe_rsa", "aes_128_gcm");
+        check("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "ecdhe_ecdsa", "chacha20_poly1305");
+        check("", "any", "");
     }
 
     #[test]

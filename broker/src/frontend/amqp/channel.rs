@@ -9,18 +9,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use leveret_amqp::error::ProtocolError;
-use leveret_amqp::frame::{write_deliver, write_method};
+use leveret_amqp::frame::{DeliverHead, write_deliver, write_method};
 use leveret_amqp::method::{Method, WireMethod, basic, confirm};
 use leveret_amqp::reply::ReplyCode;
 use leveret_core::confirms::{Confirm, Confirms};
 use leveret_core::error::{Resource, ResourceKind};
 use leveret_core::ledger::{Ledger, Unsettled};
 use leveret_core::message::Message;
-use leveret_core::queue::{Delivery, delivery_cost};
+use leveret_core::queue::{Parcel, delivery_cost};
 use leveret_core::topology::QueueRecord;
 use leveret_core::transaction::Transaction;
 use leveret_core::value::Arguments;
-use leveret_core::{ConnectionId, ConsumerId, Error, FastMap, Name, Seq, ShardId, VhostId};
+use leveret_core::{ConnectionId, ConsumerId, Error, FastMap, Name, Seq, VhostId};
 use leveret_runtime::sync::Event;
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ use super::publish::precondition;
 use super::rights::Granted;
 use super::transaction::{Commit, Held};
 use crate::shard::address::{ChannelAddress, ChannelKey, QueueAddress, Reply, Subscriber, Ticket};
+use crate::shard::events::Event as Told;
+use crate::shard::flow::Outflow;
 use crate::shard::metadata::{Action, Request};
 use crate::shard::queues::Command;
 use crate::shard::quota::Quota;
@@ -64,6 +66,8 @@ pub(super) struct Link {
     pub(super) vhost: VhostId,
     pub(super) vhost_name: Name,
     pub(super) user: Name,
+    /// The connection's name.
+    pub(super) name: String,
     pub(super) frame_max: u32,
     /// The client wants basic.cancel when a consumer ends without its doing.
     pub(super) cancel_notify: bool,
@@ -73,8 +77,8 @@ pub(super) struct Link {
     pub(super) granted: Granted,
     /// What the connection counts as, until it is counted no more.
     pub(super) counted: RefCell<Vec<Quota>>,
-    /// The shard that its publishes go to is behind with them: it reads no more until that has caught up.
-    pub(super) held_up_by: Cell<Option<ShardId>>,
+    /// What it has on its way to other shards.
+    pub(super) outflow: Rc<Outflow>,
     /// How often to look for deliveries that were not acknowledged in time.
     pub(super) overdue_look: Cell<Option<Duration>>,
 }
@@ -175,6 +179,8 @@ pub(super) struct Channel {
     pub(super) tags: RefCell<FastMap<Box<str>, Rc<Consumer>>>,
     /// By number, as deliveries name them.
     pub(super) consumers: RefCell<FastMap<ConsumerId, Rc<Consumer>>>,
+    /// The one of them that was delivered to last.
+    recent: RefCell<Option<Rc<Consumer>>>,
     /// Consumers that wait for room under the channel-wide prefetch.
     pub(super) paused: RefCell<Vec<Rc<Consumer>>>,
     /// For consumers that are started from now on; 0 is no limit.
@@ -219,6 +225,7 @@ impl Channel {
             ledger: RefCell::default(),
             tags: RefCell::default(),
             consumers: RefCell::default(),
+            recent: RefCell::default(),
             paused: RefCell::default(),
             prefetch: Cell::new(0),
             mode: RefCell::new(Mode::Plain),
@@ -241,8 +248,22 @@ impl Channel {
             exchange_tally: RefCell::default(),
         });
         channel.link.shard.tally.channels_opened.add(u64::from(number > 0));
+        channel.tell("channel.created", |event| event);
         channel.link.shard.add_channel(channel.clone());
         channel
+    }
+
+    /// Tells who listens that something has happened to it. (Number 0 is no channel of the client's.)
+    pub(super) fn tell(&self, key: &'static str, more: impl FnOnce(Told) -> Told) {
+        if self.number == 0 {
+            return;
+        }
+        let link = &self.link;
+        link.shard.tell(|| {
+            let name = format!("{} ({})", link.name, self.number);
+            let event = Told::new(key).text("name", &name).number("number", self.number.into());
+            more(event.text("connection", &link.name).text("user", &link.user).text("vhost", &link.vhost_name))
+        });
     }
 
     /// Whether a method is being carried out.
@@ -252,8 +273,17 @@ impl Channel {
 
     /// Does what a method asks. May wait.
     pub(super) fn handle(self: &Rc<Self>, method: &Method<'_>) -> Outcome {
+        self.handle_by(|| self.execute(method))
+    }
+
+    /// Does what binds ask that came one behind the other. May wait.
+    pub(super) fn handle_binds(self: &Rc<Self>, methods: &[Method<'_>]) -> Outcome {
+        self.handle_by(|| self.bind(methods))
+    }
+
+    fn handle_by(&self, execute: impl FnOnce() -> Outcome) -> Outcome {
         self.busy.set(true);
-        let done = self.execute(method);
+        let done = execute();
         self.busy.set(false);
         if done.is_ok() {
             self.notify_cancelled();
@@ -265,10 +295,9 @@ impl Channel {
         match method {
             Method::ExchangeDeclare(it) => self.exchange_declare(it),
             Method::ExchangeDelete(it) => self.exchange_delete(it),
-            Method::ExchangeBind(it) => self.exchange_bind(it),
             Method::ExchangeUnbind(it) => self.exchange_unbind(it),
             Method::QueueDeclare(it) => self.queue_declare(it),
-            Method::QueueBind(it) => self.queue_bind(it),
+            Method::QueueBind(_) | Method::ExchangeBind(_) => self.bind(std::slice::from_ref(method)),
             Method::QueueUnbind(it) => self.queue_unbind(it),
             Method::QueuePurge(it) => self.queue_purge(it),
             Method::QueueDelete(it) => self.queue_delete(it),
@@ -390,6 +419,7 @@ impl Channel {
         let mut held = Vec::new();
         self.ledger.borrow_mut().drain(&mut held);
         let mut parts: FastMap<QueueAddress, (Vec<ConsumerId>, Vec<Seq>)> = FastMap::default();
+        self.recent.replace(None);
         for consumer in self.consumers.take().into_values() {
             parts.entry(consumer.queue).or_default().0.push(consumer.id);
         }
@@ -417,7 +447,7 @@ impl Channel {
 }
 
 /// The error of a method, with its ids unless it names others.
-fn blame(error: ProtocolError, method: &Method<'_>) -> ProtocolError {
+pub(super) fn blame(error: ProtocolError, method: &Method<'_>) -> ProtocolError {
     match error.class_id {
         0 => error.blame_ids(method.class_id(), method.method_id()),
         _ => error,
@@ -453,11 +483,11 @@ impl Subscriber for Channel {
         self.key
     }
 
-    fn deliver(self: Rc<Self>, queue: QueueAddress, id: ConsumerId, delivery: Delivery) {
-        let consumer = self.consumers.borrow().get(&id).cloned();
-        let Some(consumer) = consumer.filter(|_| !self.closed.get()) else {
+    fn deliver(&self, queue: QueueAddress, id: ConsumerId, delivery: Parcel<'_>) {
+        if !self.make_recent(id) {
             return self.link.shard.command(queue, Command::Decline { consumer: id, seq: delivery.seq });
-        };
+        }
+        let Some(consumer) = &self.recent.borrow().clone() else { return };
         if !consumer.no_ack && (consumer.paused.get() || !self.ledger.borrow().has_room()) {
             return self.decline(consumer, &delivery);
         }
@@ -471,7 +501,10 @@ impl Subscriber for Channel {
             false => self.tally.delivered.add(1),
         }
         self.tally.redelivered.add(u64::from(delivery.redelivered));
-        let message = &delivery.message;
+        let message = delivery.message;
+        if self.is_traced() {
+            self.origin().trace_delivery(queue.queue, message, delivery.redelivered);
+        }
         match delivery.offset {
             None => {
                 self.write_deliver(&consumer.tag, delivery_tag, delivery.redelivered, message, message.properties())
@@ -482,7 +515,7 @@ impl Subscriber for Channel {
             }
         }
         if consumer.unsent.replace(consumer.unsent.get() + delivery_cost(message)) == 0 {
-            self.link.output.note(&consumer);
+            self.link.output.note(consumer);
         }
     }
 
@@ -503,7 +536,7 @@ impl Subscriber for Channel {
     }
 
     fn cancelled(self: Rc<Self>, id: ConsumerId) {
-        let Some(consumer) = self.consumers.borrow_mut().remove(&id) else { return };
+        let Some(consumer) = self.remove_consumer(id) else { return };
         self.tags.borrow_mut().remove(&consumer.tag);
         self.forget_paused(id);
         self.cancelled.borrow_mut().push(consumer);
@@ -544,28 +577,59 @@ impl Channel {
         message: &Message,
         properties: &[u8],
     ) {
-        let (exchange, routing_key) = (message.exchange_name(), message.routing_key_text());
-        let deliver = basic::Deliver { consumer_tag, delivery_tag, redelivered, exchange, routing_key };
+        let head =
+            DeliverHead { consumer_tag: consumer_tag.as_bytes(), delivery_tag, redelivered, names: message.names() };
         let (number, frame_max) = (self.number, self.link.frame_max);
         self.link.output.write(|out| {
-            write_deliver(out, number, frame_max, &deliver, properties, message.body());
+            write_deliver(out, number, frame_max, &head, properties, message.body());
         });
     }
 
+    /// Looks the consumer up, unless it was the last one already; `false` if it is not there (any more).
+    #[inline]
+    fn make_recent(&self, id: ConsumerId) -> bool {
+        if self.closed.get() {
+            return false;
+        }
+        if self.recent.borrow().as_ref().is_some_and(|recent| recent.id == id) {
+            return true;
+        }
+        let consumer = self.consumers.borrow().get(&id).cloned();
+        let is_there = consumer.is_some();
+        self.recent.replace(consumer);
+        is_there
+    }
+
+    /// Nothing is delivered to it any more.
+    pub(super) fn remove_consumer(&self, id: ConsumerId) -> Option<Rc<Consumer>> {
+        self.recent.replace(None);
+        self.consumers.borrow_mut().remove(&id)
+    }
+
     /// The channel-wide prefetch is used up: the message goes back, and the consumer waits for room.
-    fn decline(&self, consumer: Rc<Consumer>, delivery: &Delivery) {
+    fn decline(&self, consumer: &Rc<Consumer>, delivery: &Parcel<'_>) {
         let (queue, id) = (consumer.queue, consumer.id);
         self.link.shard.command(queue, Command::Decline { consumer: id, seq: delivery.seq });
-        let bytes = delivery_cost(&delivery.message);
+        let bytes = delivery_cost(delivery.message);
         self.link.shard.command(queue, Command::Credit { consumer: id, bytes });
         if !consumer.paused.replace(true) {
-            self.paused.borrow_mut().push(consumer);
+            self.paused.borrow_mut().push(consumer.clone());
         }
     }
 
     /// Tells the client which of its consumers ended without its doing.
+    /// Tells who listens that a consumer is no more.
+    pub(super) fn tell_consumer_gone(&self, consumer: &Consumer) {
+        let topology = self.link.shard.topology.borrow();
+        let record = topology.vhost(self.link.vhost).ok().and_then(|vhost| vhost.queue_by_id(consumer.queue.queue));
+        let queue = record.map_or_else(|| "".into(), |record| record.name.clone());
+        drop(topology);
+        self.tell("consumer.deleted", |event| event.text("consumer_tag", &consumer.tag).text("queue", &queue));
+    }
+
     fn notify_cancelled(&self) {
         for consumer in self.cancelled.take() {
+            self.tell_consumer_gone(&consumer);
             if self.link.cancel_notify && !self.closed.get() {
                 self.send(&basic::Cancel { consumer_tag: &consumer.tag, nowait: true });
             }

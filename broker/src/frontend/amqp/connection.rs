@@ -12,25 +12,34 @@ use std::time::{Duration, Instant};
 
 use leveret_amqp::error::ProtocolError;
 use leveret_amqp::frame::write_heartbeat;
+use leveret_amqp::method::Method;
 use leveret_amqp::method::connection::{Open, StartOk, UpdateSecret};
 use leveret_amqp::reply::ReplyCode;
 use leveret_amqp::server::{Connection as Machine, Event, Negotiated, Publish, Reach, Settings};
-use leveret_core::{ConnectionId, FastMap, Name, VhostId};
+use leveret_amqp::table::RawTable;
+use leveret_core::value::Value;
+use leveret_core::{ConnectionId, FastMap, Name, ShardId, VhostId};
+use leveret_management::port::Tls;
 use leveret_runtime as runtime;
 use runtime::sync::Event as Flag;
 
 use super::channel::{Channel, Link};
 use super::errors::explain_limit;
 use super::heartbeat::{Due, Heartbeat};
+use super::listener::Guest;
 use super::login::{self, Refusal};
 use super::output::Output;
 use super::overdue;
 use super::rights::Granted;
+use super::values::arguments;
 use crate::shard::address::Reply;
+use crate::shard::flow::Outflow;
 use crate::shard::metadata::Action;
 use crate::shard::quota::Quota;
+use crate::shard::strangers::Place;
 use crate::shard::{Client, Inspection, Shard};
 use crate::transport::Transport;
+use crate::transport::tls::TlsStream;
 
 /// How long a refused or unintelligible client may read why before the socket is closed.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -38,7 +47,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// The longest wait for close-ok; a shorter heartbeat interval shortens it.
 const CLOSE_OK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often a connection looks whether the other shards have caught up.
+/// How often a connection looks whether the disk has caught up.
 const CONGESTION_LOOK: Duration = Duration::from_millis(1);
 
 /// How often a connection that is blocked looks whether its client is still there.
@@ -47,6 +56,9 @@ const BLOCKED_LOOK: Duration = Duration::from_secs(1);
 /// The longest beginning of a frame that is copied in front of what comes next, so that the shard's buffer serves as long
 /// as frames are small beside it. A longer one is completed in a buffer of its own.
 const KEPT_MAX: usize = 8 * 1024;
+
+/// Binds that are carried out together. They hold up the owner's shard for a few microseconds each.
+const BINDS_MAX: usize = 256;
 
 /// Bytes to read at least when a frame is incomplete.
 const READ_MIN: usize = 16 * 1024;
@@ -83,6 +95,8 @@ pub(super) struct Connection {
     pub(super) output: Rc<Output>,
     pub(super) machine: RefCell<Machine>,
     pub(super) user: RefCell<Option<Name>>,
+    /// Among those who have not logged in.
+    place: Cell<Option<Place>>,
     pub(super) link: RefCell<Option<Rc<Link>>>,
     pub(super) channels: RefCell<FastMap<u16, Rc<Channel>>>,
     /// Used last: publishes mostly come on one channel.
@@ -94,8 +108,14 @@ pub(super) struct Connection {
     /// As sent with the login, and how it was made.
     pub(super) client_properties: RefCell<Box<[u8]>>,
     pub(super) mechanism: RefCell<Name>,
+    /// What was agreed, if it is encrypted.
+    pub(super) tls: Option<Arc<Tls>>,
     /// Milliseconds since 1970.
     pub(super) connected_at_ms: u64,
+    /// What it has on its way to other shards.
+    pub(super) outflow: Rc<Outflow>,
+    /// Set when other shards have handled enough of that.
+    has_credit: Flag,
     /// It does not read at the moment, by its own choice: silence is not the client's fault.
     pub(super) is_paused: Cell<bool>,
     /// Set when memory or disk have become short, or suffice again.
@@ -108,12 +128,13 @@ pub(super) struct Connection {
 }
 
 /// Serves one client until it goes.
-pub(super) fn serve(stream: Transport, peer: SocketAddr, settings: Arc<Settings>) {
+pub(super) fn serve(guest: Guest, settings: Arc<Settings>) {
+    let Guest { transport: stream, peer, place } = guest;
     let shard = Shard::current();
     if let Err(error) = stream.set_nodelay(true) {
         return log::debug!("connection {peer}: {error}");
     }
-    let stream = Rc::new(stream);
+    let tls = stream.tls().and_then(TlsStream::agreed).map(Arc::new);
     shard.read_clock();
     shard.tally.connections_opened.add(1);
     let connection = Rc::new(Connection {
@@ -124,6 +145,7 @@ pub(super) fn serve(stream: Transport, peer: SocketAddr, settings: Arc<Settings>
         peer,
         machine: RefCell::new(Machine::new(settings)),
         user: RefCell::default(),
+        place: Cell::new(Some(place)),
         link: RefCell::default(),
         channels: RefCell::default(),
         recent: RefCell::default(),
@@ -132,7 +154,10 @@ pub(super) fn serve(stream: Transport, peer: SocketAddr, settings: Arc<Settings>
         received_total: Cell::new((0, 0)),
         client_properties: RefCell::default(),
         mechanism: RefCell::new("".into()),
+        tls,
         connected_at_ms: shard.now().0,
+        outflow: Rc::default(),
+        has_credit: Flag::new(),
         is_paused: Cell::new(false),
         alarms_changed: Flag::new(),
         next_overdue_look: Cell::new(None),
@@ -153,6 +178,7 @@ impl Drop for Listed<'_> {
         let connection = self.0.clone();
         connection.shard.remove_client(connection.id);
         connection.shard.tally.connections_closed.add(1);
+        connection.tell("connection.closed", |event| event.text("name", &connection.name()));
         connection.output.abandon();
         if !connection.has_cleaned_up.get() {
             // Without memory for a stack its queues keep what it held: nobody is left to tell.
@@ -222,16 +248,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits while the client, or a shard that it publishes to, has more of our output than it should.
+    /// Waits while the client, a shard that it publishes to, or the disk, has more of our output than it should.
     fn wait_while_behind(&self) {
-        let held_up_by = self.link.borrow().as_ref().and_then(|link| link.held_up_by.take());
-        if !self.output.is_behind() && held_up_by.is_none() && !self.shard.stored.is_behind() {
+        if !self.output.is_behind() && !self.outflow.is_held_up() && !self.shard.stored.is_behind() {
             return;
         }
         self.is_paused.set(true);
         self.output.wait_for_room();
-        while held_up_by.is_some_and(|shard| self.shard.is_congested(shard)) {
-            runtime::sleep(CONGESTION_LOOK);
+        while self.outflow.is_held_up() {
+            self.has_credit.clear();
+            self.has_credit.wait();
         }
         while self.shard.stored.is_behind() {
             runtime::sleep(CONGESTION_LOOK);
@@ -311,10 +337,13 @@ impl Connection {
             match step.event {
                 Event::NeedInput { size } => return Ok((done, size)),
                 Event::Publish(publish) => self.publish(&publish)?,
+                Event::Method { channel, method: method @ (Method::QueueBind(_) | Method::ExchangeBind(_)) } => {
+                    done += self.bind(channel, method, &input[done..]);
+                }
                 event => self.on_event(event)?,
             }
-            if self.output.is_behind() {
-                self.wait_while_behind(); // a few bytes of requests may ask for gigabytes
+            if self.output.is_behind() || self.outflow.is_held_up() {
+                self.wait_while_behind(); // a few bytes of requests may ask for gigabytes, or publish them
             }
         }
     }
@@ -376,6 +405,23 @@ impl Connection {
         Ok(())
     }
 
+    /// Carries out a bind and those that come behind it in `input`; answers how many bytes those were.
+    fn bind<'i>(self: &Rc<Self>, channel: u16, first: Method<'i>, input: &'i [u8]) -> usize {
+        let (mut binds, mut done) = (vec![first], 0);
+        while binds.len() < BINDS_MAX
+            && let Some((next, size)) = self.machine.borrow().next_bind(&input[done..], channel)
+        {
+            binds.push(next);
+            done += size;
+        }
+        if let Some(open) = self.channel(channel)
+            && let Err(error) = open.handle_binds(&binds)
+        {
+            self.refuse(channel, &error);
+        }
+        done
+    }
+
     fn reply<T>(&self, reply: impl FnOnce(&mut Machine, &mut Vec<u8>) -> T) -> T {
         self.output.write(|out| reply(&mut self.machine.borrow_mut(), out))
     }
@@ -391,31 +437,46 @@ impl Connection {
     // ---- the handshake
 
     fn log_in(&self, start: &StartOk<'_>) -> Result<(), Ended> {
-        match login::check(&self.shard, start, self.peer) {
+        let certificate = self.stream.tls().and_then(TlsStream::peer_certificate);
+        match login::check(&self.shard, start, self.peer, certificate.as_deref()) {
             Ok(user) => {
                 log::debug!("connection {}: user '{user}' authenticated", self.peer);
                 *self.user.borrow_mut() = Some(user);
+                self.place.take();
                 *self.client_properties.borrow_mut() = start.client_properties.as_bytes().into();
                 *self.mechanism.borrow_mut() = start.mechanism.into();
                 self.shard.tally.logins.add(1);
+                let user = self.user.borrow().clone();
+                self.tell_login("user.authentication.success", user.as_deref().unwrap_or_default(), None);
                 self.reply(|machine, out| machine.accept_login(out));
                 Ok(())
             }
             Err(refusal) => {
                 self.shard.tally.failed_logins.add(1);
+                *self.mechanism.borrow_mut() = start.mechanism.into();
+                let why = if let Refusal::Login(why) = &refusal { why } else { "the response makes no sense" };
+                self.tell_login("user.authentication.failure", &login::claimed_user(start), Some(why));
                 match refusal {
                     Refusal::Login(why) => {
                         log::warn!("connection {}: {} login refused: {why}", self.peer, start.mechanism);
                         self.reply(|machine, out| machine.refuse_login(start.mechanism, out));
                     }
                     Refusal::Protocol(error) => {
-                        log::warn!("connection {}: {error}", self.peer);
+                        // The text may have the response in it, and that a password.
+                        log::warn!("connection {}: {} login makes no sense", self.peer, start.mechanism);
                         self.reply(|machine, out| machine.refuse(0, &error, out));
                     }
                 }
                 Err(Ended::Refused)
             }
         }
+    }
+
+    fn tell_login(&self, key: &'static str, user: &str, error: Option<&str>) {
+        self.tell(key, |event| {
+            let event = event.text("connection_name", &self.name()).text("name", user);
+            error.into_iter().fold(event, |event, error| event.text("error", error))
+        });
     }
 
     fn tune(&self, negotiated: Negotiated) {
@@ -439,12 +500,13 @@ impl Connection {
             vhost,
             vhost_name: open.virtual_host.into(),
             user,
+            name: self.name(),
             frame_max: machine.negotiated().frame_max,
             cancel_notify: machine.client_capabilities().consumer_cancel_notify,
             consumer_count: Rc::default(),
             granted: Granted::default(),
             counted: RefCell::default(),
-            held_up_by: Cell::new(None),
+            outflow: self.outflow.clone(),
             overdue_look: Cell::new(self.shard.config.limits.consumer_timeout.map(overdue::interval)),
         };
         drop(machine);
@@ -459,6 +521,19 @@ impl Connection {
             self.shard.vacate(link.counted.take());
             return refuse(format_args!("access to vhost '{host}' refused for user '{user}'"));
         }
+        self.tell("connection.created", |event| {
+            let negotiated = self.machine.borrow().negotiated();
+            let properties = RawTable::parse(&self.client_properties.borrow()).map(|it| arguments(&it));
+            event
+                .text("name", &link.name)
+                .text("user", &link.user)
+                .text("vhost", &link.vhost_name)
+                .number("connected_at", self.connected_at_ms)
+                .number("timeout", negotiated.heartbeat.into())
+                .number("frame_max", negotiated.frame_max.into())
+                .number("channel_max", negotiated.channel_max.into())
+                .with("client_properties", Value::Table(properties.unwrap_or_default()))
+        });
         *self.link.borrow_mut() = Some(link);
         self.reply(|machine, out| machine.accept_open(out));
     }
@@ -469,22 +544,16 @@ impl Connection {
         link.is_some_and(|link| self.shard.access().rights(&link.user, &link.vhost_name).is_some())
     }
 
-    /// The users of today have passwords that do not expire; the same password again is fine.
+    /// RabbitMQ's own users have passwords, which do not expire: whatever the new secret is, it changes nothing (backends with tokens would
+    /// look at it). It is also the moment at which everything else about the user is looked at anew.
     fn update_secret(self: &Rc<Self>, update: &UpdateSecret<'_>) {
-        let user = self.user.borrow().clone().unwrap_or_else(|| "".into());
-        let response = [b"\0", user.as_bytes(), b"\0", update.new_secret].concat();
-        let client_properties = leveret_amqp::table::RawTable::EMPTY;
-        let again = StartOk { client_properties, mechanism: "PLAIN", response: &response, locale: "en_US" };
-        match login::check(&self.shard, &again, self.peer) {
-            Ok(_) if self.may_stay() => {
-                let channels: Vec<_> = self.channels.borrow().values().cloned().collect();
-                channels.iter().for_each(|channel| channel.end_unreadable_consumers());
-                self.reply(|machine, out| machine.accept_secret(out));
-            }
-            Ok(_) | Err(_) => {
-                let text = "New secret was refused by one of the backends";
-                self.refuse(0, &ProtocolError::new(ReplyCode::NotAllowed, text).blame(update));
-            }
+        if self.may_stay() {
+            let channels: Vec<_> = self.channels.borrow().values().cloned().collect();
+            channels.iter().for_each(|channel| channel.end_unreadable_consumers());
+            self.reply(|machine, out| machine.accept_secret(out));
+        } else {
+            let text = "New secret was refused by one of the backends";
+            self.refuse(0, &ProtocolError::new(ReplyCode::NotAllowed, text).blame(update));
         }
     }
 
@@ -506,7 +575,8 @@ impl Connection {
         if let Err(error) = ask_for_room(&link, &Quota::of_channel(&link.user)) {
             return self.refuse(number, &error.blame_ids(20, 10));
         }
-        self.channels.borrow_mut().insert(number, Channel::open(link, number));
+        let channel = Channel::open(link, number);
+        self.channels.borrow_mut().insert(number, channel);
         self.reply(|machine, out| machine.accept_channel(number, out));
     }
 
@@ -644,6 +714,12 @@ impl Client for Connection {
 
     fn alarms_changed(&self) {
         self.alarms_changed.set();
+    }
+
+    fn credit_came_back(&self, by: ShardId, cost: u64) {
+        if self.shard.take_back(&self.outflow, by, cost) {
+            self.has_credit.set();
+        }
     }
 
     fn user(&self) -> Option<Name> {

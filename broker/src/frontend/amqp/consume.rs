@@ -47,6 +47,7 @@ impl Channel {
         if it.queue == reply_to::PSEUDO_QUEUE {
             return self.consume_replies(it);
         }
+        self.has_room_for(it.consumer_tag)?;
         self.may_take_from(it.queue)?;
         let record = self.queue(it.queue)?;
         let tag = self.new_tag(it.consumer_tag)?;
@@ -74,12 +75,34 @@ impl Channel {
         let reply = self.ask_queue(consumer.queue, |ticket| Command::Consume { spec, ticket });
         self.consume_ok.replace(None);
         match reply {
-            Ok(Reply::Done) => Ok(()),
+            Ok(Reply::Done) => {
+                self.tell("consumer.created", |event| {
+                    event
+                        .text("consumer_tag", &tag)
+                        .text("queue", &record.name)
+                        .flag("ack_required", !it.no_ack)
+                        .flag("exclusive", it.exclusive)
+                        .number("prefetch_count", prefetch.into())
+                });
+                Ok(())
+            }
             refused => {
                 self.tags.borrow_mut().remove(&tag);
-                self.consumers.borrow_mut().remove(&id);
+                self.remove_consumer(id);
                 Err(refused.err().unwrap_or_else(|| self.gone(&record.name)))
             }
+        }
+    }
+
+    /// "Reached maximum of consumers per channel": asked before anything else, but not of a tag that is refused for being used.
+    fn has_room_for(&self, tag: &str) -> Outcome {
+        let tags = self.tags.borrow();
+        match self.link.shard.config.limits.consumer_max_per_channel {
+            Some(limit) if tags.len() as u64 >= limit && !tags.contains_key(tag) => {
+                let text = format_args!("reached maximum ({limit}) of consumers per channel");
+                Err(ProtocolError::new(ReplyCode::NotAllowed, text))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -120,8 +143,9 @@ impl Channel {
             // Deliveries that are on their way still count; the answer comes after the last of them.
             self.ask_queue(consumer.queue, |ticket| Command::Cancel { consumer: consumer.id, ticket })?;
             self.tags.borrow_mut().remove(it.consumer_tag);
-            self.consumers.borrow_mut().remove(&consumer.id);
+            self.remove_consumer(consumer.id);
             self.forget_paused(consumer.id);
+            self.tell_consumer_gone(&consumer);
         } else if self.reply_consumer.borrow().as_deref() == Some(it.consumer_tag) {
             self.reply_consumer.replace(None);
         }
@@ -166,6 +190,9 @@ impl Channel {
         }
         self.tally.redelivered.add(u64::from(delivery.redelivered));
         let message = &delivery.message;
+        if self.is_traced() {
+            self.origin().trace_delivery(queue, message, delivery.redelivered);
+        }
         let method = basic::GetOk {
             delivery_tag,
             redelivered: delivery.redelivered,

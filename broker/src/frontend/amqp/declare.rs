@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use leveret_amqp::error::ProtocolError;
-use leveret_amqp::method::{exchange, queue};
+use leveret_amqp::method::{Method, exchange, queue};
 use leveret_amqp::reply::ReplyCode;
 use leveret_core::Name;
 use leveret_core::access::permission::Operation;
@@ -13,11 +13,12 @@ use leveret_core::topology::{BindingEnd, clean_name};
 use leveret_core::value::Arguments;
 use leveret_runtime as runtime;
 
-use super::channel::{Channel, Outcome};
+use super::channel::{Channel, Outcome, blame};
+use super::errors::explain;
 use super::reply_to;
 use super::values::arguments;
 use crate::shard::address::{QueueAddress, Reply};
-use crate::shard::metadata::Action;
+use crate::shard::metadata::{Action, Ends};
 use crate::shard::queues::Command;
 
 impl Channel {
@@ -47,17 +48,57 @@ impl Channel {
         Ok(())
     }
 
-    pub(super) fn exchange_bind(&self, it: &exchange::Bind<'_>) -> Outcome {
-        let destination = BindingEnd::Exchange(it.destination.into());
-        self.may_bind(it.source, &destination, it.routing_key)?;
-        self.ask_owner(Action::Bind {
-            source: it.source.into(),
-            destination,
-            key: it.routing_key.into(),
-            arguments: arguments(&it.arguments),
-        })?;
-        self.send_unless(it.nowait, &exchange::BindOk {});
-        Ok(())
+    /// Makes the bindings that came one behind the other, with one question: asking for each would cost a client that declares
+    /// ten thousand of them as many journeys between shards, and as many commits. The first that fails is answered by its
+    /// error, and those behind it are as if they had not come: the channel is closed.
+    pub(super) fn bind(&self, methods: &[Method<'_>]) -> Outcome {
+        let mut wanted = Vec::with_capacity(methods.len());
+        let mut failed = None;
+        for method in methods {
+            match self.wanted_binding(method) {
+                Ok(binding) => wanted.push(binding),
+                Err(error) => {
+                    failed = Some(blame(error, method));
+                    break;
+                }
+            }
+        }
+        let (bound, refused) = match wanted.is_empty() {
+            true => (0, None),
+            false => match self.ask_owner(Action::BindAll(wanted))? {
+                Reply::Bound(bound, refused) => (bound, refused),
+                other => return Err(unexpected(&other)),
+            },
+        };
+        for method in methods.iter().take(bound) {
+            match method {
+                Method::QueueBind(it) => self.send_unless(it.nowait, &queue::BindOk {}),
+                Method::ExchangeBind(it) => self.send_unless(it.nowait, &exchange::BindOk {}),
+                _ => {}
+            }
+        }
+        if let (Some(error), Some(method)) = (refused, methods.get(bound)) {
+            return Err(blame(explain(&error), method));
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// What a bind asks for, if the client may.
+    fn wanted_binding(&self, method: &Method<'_>) -> Result<Ends, ProtocolError> {
+        let (source, destination, key, arguments) = match method {
+            Method::QueueBind(it) => {
+                self.refuse_pseudo_queue(it.queue)?;
+                let (queue, key) = self.binding_names(it.queue, it.routing_key)?;
+                (it.exchange, BindingEnd::Queue(queue), key, arguments(&it.arguments))
+            }
+            Method::ExchangeBind(it) => {
+                let destination = BindingEnd::Exchange(it.destination.into());
+                (it.source, destination, it.routing_key.into(), arguments(&it.arguments))
+            }
+            _ => return Err(ProtocolError::new(ReplyCode::CommandInvalid, "not a bind")),
+        };
+        self.may_bind(source, &destination, &key)?;
+        Ok(Ends { source: source.into(), destination, key, arguments })
     }
 
     pub(super) fn exchange_unbind(&self, it: &exchange::Unbind<'_>) -> Outcome {
@@ -121,21 +162,6 @@ impl Channel {
         }
     }
 
-    pub(super) fn queue_bind(&self, it: &queue::Bind<'_>) -> Outcome {
-        self.refuse_pseudo_queue(it.queue)?;
-        let (queue, key) = self.binding_names(it.queue, it.routing_key)?;
-        let destination = BindingEnd::Queue(queue);
-        self.may_bind(it.exchange, &destination, &key)?;
-        self.ask_owner(Action::Bind {
-            source: it.exchange.into(),
-            destination,
-            key,
-            arguments: arguments(&it.arguments),
-        })?;
-        self.send_unless(it.nowait, &queue::BindOk {});
-        Ok(())
-    }
-
     pub(super) fn queue_unbind(&self, it: &queue::Unbind<'_>) -> Outcome {
         self.refuse_pseudo_queue(it.queue)?;
         let (queue, key) = self.binding_names(it.queue, it.routing_key)?;
@@ -179,7 +205,7 @@ impl Channel {
     fn delete(&self, name: &str, if_unused: bool, if_empty: bool) -> Result<u64, ProtocolError> {
         let (vhost, connection) = (self.link.vhost, self.link.connection);
         let topology = self.link.shard.topology.borrow();
-        let found = topology.delete_queue(vhost, name, connection).map_err(|error| super::errors::explain(&error))?;
+        let found = topology.delete_queue(vhost, name, connection).map_err(|error| explain(&error))?;
         let record = found.and_then(|_| topology.queue(vhost, &clean_name(name), connection).ok().cloned());
         drop(topology);
         let Some(record) = record else { return Ok(0) }; // "idempotent"

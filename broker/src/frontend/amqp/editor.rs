@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use leveret_amqp::properties::{BasicProperties, Properties};
 use leveret_amqp::value::FieldValue;
+use leveret_core::Time;
 use leveret_core::death::DeathHistory;
 use leveret_core::message::Message;
 use leveret_core::stream::StreamOffset;
@@ -12,10 +13,27 @@ use super::dead_letter::rewrite;
 use super::publish::{keys_of, parse_expiration};
 use super::values;
 use crate::shard::editor::{Details, Editor};
+use crate::shard::events::Event;
 use crate::shard::stored::record::Kept;
 
 /// AMQP's.
-pub const EDITOR: Editor = Editor { redirect: rewrite, waited, restore, details };
+pub const EDITOR: Editor = Editor { redirect: rewrite, waited, restore, details, event };
+
+/// "The event's fields are headers; the body is empty", with the time twice, as RabbitMQ has it.
+fn event(exchange: &str, event: &Event, now: Time) -> Arc<Message> {
+    let mut headers = values::table(&event.fields);
+    let now_ms = i64::try_from(now.0).unwrap_or(i64::MAX);
+    headers.push("timestamp_in_ms", now_ms);
+    let properties = BasicProperties {
+        headers: Some(headers),
+        delivery_mode: Some(2),
+        timestamp: Some(now.0 / 1000),
+        ..BasicProperties::default()
+    };
+    let mut builder = Message::builder(exchange, event.key, properties.encode().raw(), 0);
+    builder.persistent(true);
+    builder.build()
+}
 
 /// What routing may look at.
 fn details(message: &Message) -> Details {
@@ -51,7 +69,7 @@ fn waited(message: &Arc<Message>) -> Arc<Message> {
         .body_of(message)
         .persistent(message.persistent)
         .priority(message.priority)
-        .expiration_ms(message.expiration_ms);
+        .expiration_ms(message.expiration_ms());
     if !message.cc_keys().is_empty() {
         builder.cc_keys(message.cc_keys().to_vec());
     }
@@ -78,7 +96,7 @@ fn restore(kept: &Kept<'_>) -> Option<Arc<Message>> {
     let mut builder = Message::builder(kept.exchange, kept.routing_key, kept.properties, kept.body.len());
     builder
         .body(kept.body)
-        .persistent(true)
+        .persistent(kept.is_persistent)
         .priority(properties.priority().unwrap_or(0))
         .expiration_ms(properties.expiration().and_then(|text| parse_expiration(text).ok()));
     if let Some(headers) = properties.headers() {

@@ -12,6 +12,8 @@ use leveret_core::error::{Error, Inequivalent, Reason, Resource, ResourceKind, T
 use leveret_core::transaction::TRANSACTION_BYTES_MAX;
 use leveret_core::value::Value;
 
+use super::printed::Printed;
+
 /// What the client reads when the core refuses something.
 pub(super) fn explain(error: &Error) -> ProtocolError {
     use ReplyCode as Code;
@@ -268,22 +270,6 @@ fn side(f: &mut fmt::Formatter<'_>, value: Option<&Value>, both: bool) -> fmt::R
         None => f.write_str("none"),
         Some(value) if both => write!(f, "'{}'", Printed(value)),
         Some(value) => write!(f, "the value '{}' of type '{}'", Printed(value), value.type_name()),
-    }
-}
-
-/// A value in a text.
-struct Printed<'a>(&'a Value);
-
-impl fmt::Display for Printed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Value::Bool(value) => value.fmt(f),
-            Value::Str(bytes) => f.write_str(&String::from_utf8_lossy(bytes)),
-            other => match other.as_int() {
-                Some(value) => value.fmt(f),
-                None => write!(f, "{other:?}"),
-            },
-        }
     }
 }
 

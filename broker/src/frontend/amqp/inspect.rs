@@ -9,6 +9,7 @@ use super::channel::{Channel, Mode};
 use super::connection::Connection;
 use super::values::arguments;
 use crate::shard::Inspection;
+use crate::shard::events::Event;
 
 impl Connection {
     /// What operators see of it.
@@ -24,8 +25,7 @@ impl Connection {
         let negotiated = machine.negotiated();
         let ((received_bytes, received_count), (sent_bytes, sent_count)) =
             (self.received_total.get(), self.output.total());
-        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        let host = self.stream.tcp().local_addr().unwrap_or(nowhere);
+        let host = self.host();
         ConnectionState {
             id: self.id,
             peer: canonical(self.peer),
@@ -49,8 +49,39 @@ impl Connection {
             sent_count,
             pending_bytes: self.output.backlog() as u64,
             connected_at_ms: self.connected_at_ms,
-            tls: self.stream.tls().map(|_| ("tls".into(), "".into())),
+            tls: self.tls.clone(),
         }
+    }
+}
+
+impl Connection {
+    /// Where the client has connected to.
+    fn host(&self) -> SocketAddr {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        self.stream.tcp().local_addr().unwrap_or(nowhere)
+    }
+
+    /// Its name, as RabbitMQ forms it.
+    pub(super) fn name(&self) -> String {
+        format!("{} -> {}", canonical(self.peer), canonical(self.host()))
+    }
+
+    /// Tells who listens that something has happened to it.
+    pub(super) fn tell(&self, key: &'static str, more: impl FnOnce(Event) -> Event) {
+        self.shard.tell(|| {
+            let (peer, host) = (canonical(self.peer), canonical(self.host()));
+            let event = Event::new(key)
+                .text("node", &self.shard.config.node_name)
+                .text("protocol", "AMQP 0-9-1")
+                .text("type", "network")
+                .text("peer_host", &peer.ip().to_string())
+                .number("peer_port", peer.port().into())
+                .text("host", &host.ip().to_string())
+                .number("port", host.port().into())
+                .flag("ssl", self.tls.is_some())
+                .text("auth_mechanism", &self.mechanism.borrow());
+            more(event)
+        });
     }
 }
 
@@ -122,8 +153,9 @@ impl Channel {
     /// It closes: what it has done goes to the shard's sums.
     pub(super) fn leave_counts(&self) {
         let tally = &self.link.shard.tally;
-        tally.close_channel(&self.tallied());
+        tally.close_channel(self.link.vhost, &self.tallied());
         tally.received_confirm.add(self.received_confirm());
         tally.channels_closed.add(u64::from(self.number > 0));
+        self.tell("channel.closed", |event| event);
     }
 }

@@ -30,11 +30,36 @@ const STUCK_MAX: Duration = Duration::from_secs(300);
 /// Empty buffers that a thread keeps for the next connections with something to send.
 const SPARES_MAX: usize = 32;
 
-/// Capacity of a buffer that is worth keeping.
-const SPARE_CAPACITY_MAX: usize = 256 * 1024;
+/// Bytes that these have together. A buffer that has grown to a consumer's whole window should be among them: growing the
+/// next one costs a copy of every byte, and the kernel's zeroing of fresh pages.
+const SPARES_CAPACITY_MAX: usize = 4 * 1024 * 1024;
 
 thread_local! {
-    static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static SPARES: RefCell<Spares> = const { RefCell::new(Spares { buffers: Vec::new(), capacity: 0 }) };
+}
+
+/// Empty buffers.
+struct Spares {
+    buffers: Vec<Vec<u8>>,
+    /// Of all together.
+    capacity: usize,
+}
+
+impl Spares {
+    fn take(&mut self) -> Option<Vec<u8>> {
+        let buffer = self.buffers.pop()?;
+        self.capacity -= buffer.capacity();
+        Some(buffer)
+    }
+
+    fn keep(&mut self, mut buffer: Vec<u8>) {
+        let capacity = self.capacity + buffer.capacity();
+        if buffer.capacity() > 0 && self.buffers.len() < SPARES_MAX && capacity <= SPARES_CAPACITY_MAX {
+            buffer.clear();
+            self.capacity = capacity;
+            self.buffers.push(buffer);
+        }
+    }
 }
 
 /// The sending half of a connection.
@@ -93,7 +118,7 @@ impl Output {
     pub(super) fn write<T>(&self, frames: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let mut buffer = self.buffer.borrow_mut();
         if buffer.capacity() == 0 {
-            *buffer = SPARES.with_borrow_mut(Vec::pop).unwrap_or_default();
+            *buffer = SPARES.with_borrow_mut(Spares::take).unwrap_or_default();
         }
         let before = buffer.len();
         let result = frames(&mut buffer);
@@ -147,7 +172,7 @@ impl Output {
             }
         }
         self.written.set(0);
-        keep_spare(std::mem::take(&mut *buffer));
+        SPARES.with_borrow_mut(|spares| spares.keep(std::mem::take(&mut *buffer)));
         drop(buffer);
         self.has_room.set();
         self.return_credit();
@@ -280,15 +305,25 @@ impl AtTurnEnd for Output {
     }
 }
 
-/// Keeps a buffer that was sent for whoever needs one next.
-fn keep_spare(mut buffer: Vec<u8>) {
-    if buffer.capacity() > SPARE_CAPACITY_MAX {
-        return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spare_buffers_are_few_and_bounded() {
+        let check = |size: usize, count: usize, expected: usize| {
+            let mut spares = Spares { buffers: Vec::new(), capacity: 0 };
+            (0..count).for_each(|_| spares.keep(Vec::with_capacity(size)));
+            assert_eq!(spares.buffers.len(), expected);
+            assert_eq!(spares.capacity, spares.buffers.iter().map(Vec::capacity).sum::<usize>());
+            assert_eq!(std::iter::from_fn(|| spares.take()).count(), expected);
+            assert_eq!(spares.capacity, 0);
+        };
+        check(0, 3, 0);
+        check(100, SPARES_MAX, SPARES_MAX);
+        check(100, SPARES_MAX + 1, SPARES_MAX);
+        check(SPARES_CAPACITY_MAX, 2, 1);
+        check(SPARES_CAPACITY_MAX + 1, 1, 0);
+        check(SPARES_CAPACITY_MAX / 4, 9, 4);
     }
-    buffer.clear();
-    SPARES.with_borrow_mut(|spares| {
-        if spares.len() < SPARES_MAX && buffer.capacity() > 0 {
-            spares.push(buffer);
-        }
-    });
 }

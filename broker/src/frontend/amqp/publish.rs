@@ -1,5 +1,6 @@
 //! basic.publish: checks in RabbitMQ's order, one immutable message, routed on this shard's replica.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,15 +23,47 @@ use super::errors::explain;
 use super::reply_to;
 use super::transaction::{held_bytes, hold};
 use crate::shard::address::QueueAddress;
+use crate::shard::flow::MAIL_COST;
 use crate::shard::queues::{Command, Taken};
 use crate::shard::stored::Who;
 
-/// Buffers that a channel keeps from one publish to the next.
+/// What a channel keeps from one publish to the next.
 #[derive(Default)]
 pub(super) struct Scratch {
     destinations: Vec<Destination>,
     aside: Aside,
+    route: LastRoute,
 }
+
+/// What led to the destinations of the publish before; mostly the next one is like it.
+#[derive(Default)]
+struct LastRoute {
+    /// The topology's, if they hold for the next publish at all.
+    epoch: Option<u64>,
+    exchange: String,
+    key: String,
+}
+
+impl LastRoute {
+    #[inline]
+    fn is_that_of(&self, publish: &Publish<'_>, epoch: u64) -> bool {
+        self.epoch == Some(epoch) && *self.key == *publish.routing_key && *self.exchange == *publish.exchange
+    }
+
+    fn remember(&mut self, publish: &Publish<'_>, epoch: u64) {
+        self.epoch = Some(epoch);
+        self.key.clear();
+        self.key.push_str(&publish.routing_key);
+        if *self.exchange != *publish.exchange {
+            self.exchange.clear();
+            self.exchange.push_str(&publish.exchange);
+        }
+    }
+}
+
+/// What the broker reads in the properties of most messages.
+static NOTHING_READ: Reading =
+    Reading { expiration_ms: None, cc: Vec::new(), bcc: Vec::new(), filter_value: None, rewritten: None };
 
 /// What the broker reads in a message's properties.
 #[derive(Default)]
@@ -55,22 +88,40 @@ impl Channel {
         }
         self.may_publish(&publish.exchange)?;
         let topology = self.link.shard.topology.borrow();
+        let mut scratch = self.scratch.borrow_mut();
+        if publish.properties.are_plain() && scratch.route.is_that_of(publish, topology.epoch()) {
+            drop(topology); // what follows may reach any queue, and through its effects the topology
+            self.may_use_keys(publish, std::iter::empty())?;
+            if !self.hold_for_commit(publish)? {
+                self.hand_out(publish, &NOTHING_READ, &mut scratch);
+            }
+            return Ok(());
+        }
         let point = topology.publish_point_for_client(self.link.vhost, &publish.exchange);
         let point = point.map_err(|error| explain(&error))?;
         let reading = self.read_properties(&publish.properties)?;
         self.may_use_keys(publish, reading.cc.iter().chain(&reading.bcc).map(|key| &**key))?;
-        if let Mode::Transactional(transaction) = &mut *self.mode.borrow_mut() {
-            let bytes = held_bytes(publish);
-            transaction.publish(hold(publish), bytes).map_err(|error| explain(&error))?;
-            self.link.shard.watch.transaction_grew(bytes);
+        if self.hold_for_commit(publish)? {
             return Ok(());
         }
-        let mut scratch = self.scratch.take();
         self.route(point, publish, &reading, &mut scratch);
-        drop(topology); // what follows may reach any queue, and through its effects the topology
+        match point.is_steady() && reading.cc.is_empty() && reading.bcc.is_empty() {
+            true => scratch.route.remember(publish, topology.epoch()),
+            false => scratch.route.epoch = None,
+        }
+        drop(topology); // as above
         self.hand_out(publish, &reading, &mut scratch);
-        self.scratch.replace(scratch);
         Ok(())
+    }
+
+    /// Keeps the publish for the transaction, if the channel is in one.
+    #[inline]
+    fn hold_for_commit(&self, publish: &Publish<'_>) -> Result<bool, ProtocolError> {
+        let Mode::Transactional(transaction) = &mut *self.mode.borrow_mut() else { return Ok(false) };
+        let bytes = held_bytes(publish);
+        transaction.publish(hold(publish), bytes).map_err(|error| explain(&error))?;
+        self.link.shard.watch.transaction_grew(bytes);
+        Ok(true)
     }
 
     /// Carries out a publish that was checked before.
@@ -78,20 +129,17 @@ impl Channel {
         let reading = self.read_properties(&publish.properties)?;
         let topology = self.link.shard.topology.borrow();
         let point = topology.publish_point(self.link.vhost, &publish.exchange).map_err(|error| explain(&error))?;
-        let mut scratch = self.scratch.take();
+        let mut scratch = self.scratch.borrow_mut();
         self.route(point, publish, &reading, &mut scratch);
+        scratch.route.epoch = None;
         drop(topology);
         self.hand_out(publish, &reading, &mut scratch);
-        self.scratch.replace(scratch);
         Ok(())
     }
 
     fn route(&self, point: PublishPoint<'_>, publish: &Publish<'_>, reading: &Reading, scratch: &mut Scratch) {
         let details = point.needs_headers().then(|| editor::of(&publish.properties));
-        let more_keys: Vec<Box<str>> = match reading.bcc.is_empty() {
-            true => reading.cc.clone(),
-            false => reading.cc.iter().chain(&reading.bcc).cloned().collect(),
-        };
+        let more_keys: Vec<Box<str>> = reading.cc.iter().chain(&reading.bcc).cloned().collect();
         let route = Route {
             exchange: &publish.exchange,
             routing_key: &publish.routing_key,
@@ -121,19 +169,29 @@ impl Channel {
         if destinations.is_empty() && publish.mandatory && scratch.aside.delayed.is_empty() {
             self.send_back(publish, reading); // "Return is sent before the confirm of the same message"
         }
-        let number = self.number_publish(destinations.len());
+        if self.is_traced() {
+            self.origin().trace_publish(&build(publish, reading), destinations);
+        }
+        let shard = &self.link.shard;
+        let stored = match scratch.aside.is_empty() {
+            true => 0,
+            false => shard.count_stored_delays(self.link.vhost, &scratch.aside, publish.properties.is_persistent()),
+        };
+        let number = self.number_publish(destinations.len() + stored);
         if destinations.is_empty() && scratch.aside.is_empty() {
             return;
         }
         let message = build(publish, reading);
         if !scratch.aside.is_empty() {
-            self.link.shard.set_aside(self.link.vhost, &std::mem::take(&mut scratch.aside), &message);
+            shard.set_aside(self.link.vhost, &std::mem::take(&mut scratch.aside), &message);
+            (0..stored).for_each(|_| self.await_disk(number));
         }
         let Some((last, others)) = scratch.destinations.split_last() else { return };
+        let share = (message.size() / scratch.destinations.len()) as u64;
         for destination in others {
-            self.give(*destination, message.clone(), number);
+            self.give(*destination, Cow::Borrowed(&message), share, number);
         }
-        self.give(*last, message, number);
+        self.give(*last, Cow::Owned(message), share, number);
     }
 
     #[inline]
@@ -168,23 +226,22 @@ impl Channel {
         Some(number)
     }
 
-    fn give(self: &Rc<Self>, to: Destination, message: Arc<Message>, number: Option<u64>) {
+    /// Gives a message to a queue; `share` of its size counts for that one.
+    fn give(self: &Rc<Self>, to: Destination, message: Cow<'_, Arc<Message>>, share: u64, number: Option<u64>) {
         let shard = &self.link.shard;
+        let queue = QueueAddress { shard: to.shard, queue: to.queue };
         if to.shard != shard.id {
-            let queue = QueueAddress { shard: to.shard, queue: to.queue };
-            if shard.is_congested(to.shard) {
-                self.link.held_up_by.set(Some(to.shard));
-            }
             let number = number.or_else(|| self.commit.expect_answer());
             let confirm = number.map(|number| (self.address(), number));
-            return shard.command(queue, Command::Publish { message, confirm });
+            shard.command(queue, Command::Publish { message: message.into_owned(), confirm });
+            return shard.note_sent(&self.link.outflow, self.link.connection, queue, share + MAIL_COST);
         }
-        let taken = shard.publish_here(to.queue, message);
+        let (taken, is_crowded) = shard.publish_here(to.queue, message);
+        if is_crowded {
+            shard.note_sent(&self.link.outflow, self.link.connection, queue, share + MAIL_COST);
+        }
         if taken == Taken::Stored {
-            if let Some(number) = number.or_else(|| self.commit.expect_answer()) {
-                shard.stored.wait(Who::Here(self.clone()), number);
-            }
-            return;
+            return self.await_disk(number);
         }
         self.commit.heard(taken == Taken::Done);
         let Some(number) = number else { return };
@@ -192,6 +249,13 @@ impl Channel {
             if taken == Taken::Done { confirms.confirmed(number) } else { confirms.rejected(number) }
         }
         self.list_confirms();
+    }
+
+    /// A publish is confirmed, or the transaction committed, when what this shard has stored of it is on disk.
+    fn await_disk(self: &Rc<Self>, number: Option<u64>) {
+        if let Some(number) = number.or_else(|| self.commit.expect_answer()) {
+            self.link.shard.stored.wait(Who::Here(self.clone()), number);
+        }
     }
 
     fn send_back(&self, publish: &Publish<'_>, reading: &Reading) {
@@ -212,6 +276,9 @@ impl Channel {
     /// Reads and checks what the broker acts on, in RabbitMQ's order.
     fn read_properties(&self, properties: &Properties<'_>) -> Result<Reading, ProtocolError> {
         let mut reading = Reading::default();
+        if properties.are_plain() {
+            return Ok(reading);
+        }
         if properties.reply_to() == Some(reply_to::PSEUDO_QUEUE.as_bytes()) {
             reading.rewritten = Some(self.with_reply_address(properties)?);
         }

@@ -2,18 +2,19 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use leveret_amqp::error::ProtocolError;
 use leveret_amqp::method::tx;
 use leveret_amqp::properties::Properties;
 use leveret_amqp::server::Publish;
+use leveret_core::ShardId;
 use leveret_core::transaction::{Outcome as Fate, Transaction};
 use leveret_runtime::sync::Event;
 
 use super::channel::{Channel, Mode, Outcome};
 use super::publish::precondition;
-use crate::shard::stored::Who;
 
 /// A publish held until commit. It was checked when it was made.
 pub(super) type Held = Publish<'static>;
@@ -118,15 +119,13 @@ impl Channel {
             done = done.and(self.route_and_hand_out(&publish));
         }
         self.link.shard.watch.transaction_ended(bytes);
+        let mut shards = BTreeSet::from([self.link.shard.id]);
         for (delivery, fate) in settlements {
+            shards.insert(delivery.shard);
             self.settle_one(delivery, fate);
         }
         self.resume_paused();
-        if self.link.shard.stored.is_attached()
-            && let Some(number) = self.commit.expect_answer()
-        {
-            self.link.shard.stored.wait(Who::Here(self.clone()), number); // the settlements are on disk too
-        }
+        shards.into_iter().for_each(|shard| self.expect_disk(shard));
         let taken = self.commit.finish();
         done?;
         if !taken {
@@ -134,6 +133,16 @@ impl Channel {
         }
         self.send(&tx::CommitOk {});
         Ok(())
+    }
+
+    /// Has the commit wait until what a shard has done for it is on disk: settlements have no answer of their own.
+    fn expect_disk(self: &Rc<Self>, shard: ShardId) {
+        let here = &self.link.shard;
+        if here.stored.is_attached()
+            && let Some(number) = self.commit.expect_answer()
+        {
+            here.tell_when_durable(shard, self.address(), number);
+        }
     }
 
     pub(super) fn tx_rollback(&self) -> Outcome {

@@ -2,10 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use leveret_core::ConsumerId;
 use leveret_core::message::Message;
-use leveret_core::queue::Delivery;
+use leveret_core::queue::Parcel;
 use leveret_runtime::sync::Event;
 
 use crate::shard::Shard;
@@ -22,8 +23,8 @@ struct Ear {
     answer: RefCell<Option<Reply>>,
     /// Confirms that have not come.
     missing: Cell<usize>,
-    /// A queue refused what was published.
-    refused: Cell<bool>,
+    /// Numbers of publishes that a queue refused.
+    refused: RefCell<Vec<u64>>,
     heard: Event,
 }
 
@@ -35,7 +36,7 @@ impl Asker {
             question: Cell::new(0),
             answer: RefCell::default(),
             missing: Cell::new(0),
-            refused: Cell::new(false),
+            refused: RefCell::default(),
             heard: Event::new(),
         });
         shard.add_channel(ear.clone());
@@ -64,18 +65,28 @@ impl Asker {
     }
 
     /// Gives a message to queues and waits until all have taken it; whether none refused it.
-    pub(super) fn publish(&self, queues: &[QueueAddress], message: &std::sync::Arc<Message>) -> bool {
+    pub(super) fn publish(&self, queues: &[QueueAddress], message: &Arc<Message>) -> bool {
+        self.give(queues.iter().map(|queue| (*queue, message.clone(), 0)), queues.len()).is_empty()
+    }
+
+    /// Gives messages to one queue and waits until it has them, on disk where that is asked; the places in `messages` of
+    /// those that it refused.
+    pub(super) fn publish_all(&self, queue: QueueAddress, messages: &[Arc<Message>]) -> Vec<u64> {
+        self.give(messages.iter().zip(0..).map(|(message, number)| (queue, message.clone(), number)), messages.len())
+    }
+
+    fn give(&self, copies: impl Iterator<Item = (QueueAddress, Arc<Message>, u64)>, count: usize) -> Vec<u64> {
         let ear = &self.0;
-        ear.missing.set(queues.len());
+        ear.missing.set(count);
+        ear.refused.take();
         ear.shard.read_clock();
-        for queue in queues {
-            let confirm = Some((self.address(), 1));
-            ear.shard.command(*queue, Command::Publish { message: message.clone(), confirm });
+        for (queue, message, number) in copies {
+            ear.shard.command(queue, Command::Publish { message, confirm: Some((self.address(), number)) });
         }
         loop {
             ear.heard.clear();
             if ear.missing.get() == 0 {
-                return !ear.refused.get();
+                return ear.refused.take();
             }
             ear.heard.wait();
         }
@@ -93,7 +104,7 @@ impl Subscriber for Ear {
         self.key
     }
 
-    fn deliver(self: Rc<Self>, queue: QueueAddress, consumer: ConsumerId, delivery: Delivery) {
+    fn deliver(&self, queue: QueueAddress, consumer: ConsumerId, delivery: Parcel<'_>) {
         self.shard.command(queue, Command::Decline { consumer, seq: delivery.seq });
     }
 
@@ -112,9 +123,11 @@ impl Subscriber for Ear {
         }
     }
 
-    fn confirm(self: Rc<Self>, _: u64, accepted: bool) {
+    fn confirm(self: Rc<Self>, number: u64, accepted: bool) {
         self.missing.set(self.missing.get().saturating_sub(1));
-        self.refused.set(self.refused.get() | !accepted);
+        if !accepted {
+            self.refused.borrow_mut().push(number);
+        }
         self.heard.set();
     }
 }

@@ -1,6 +1,8 @@
 //! The broker as the management crate sees it: snapshots from every shard, commands to whoever carries them out.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,8 +12,8 @@ use leveret_core::queue::{ConsumerState, Queue};
 use leveret_core::topology::{QueueRecord, Topology};
 use leveret_core::{ConnectionId, FastMap, Name, QueueId, VhostId};
 use leveret_management::port::{
-    Actor, Broker, ChannelState, Command, ConnectionState, ExchangeCounts, Facts, Machine, Outcome, QueueDetail,
-    QueueState, Refusal, Totals,
+    Actor, Broker, Certificates, ChannelCounts, ChannelState, Command, ConnectionState, ExchangeCounts, Facts, Machine,
+    Outcome, QueueDetail, QueueState, Refusal, Service, Strangers, Totals,
 };
 use leveret_runtime as runtime;
 
@@ -20,7 +22,8 @@ use super::machine::machine;
 use crate::frontend::amqp::service;
 use crate::shard::administration::{NotDone, administer};
 use crate::shard::tally::add_counts;
-use crate::shard::{Inspection, Shard};
+use crate::shard::{self, Inspection, Shard};
+use crate::transport::certificates::Certificates as Tls;
 
 /// Queues that a shard looks at before others may run.
 const SLICE: usize = 256;
@@ -29,11 +32,13 @@ const SLICE: usize = 256;
 pub(super) struct Adapter {
     shard: Rc<Shard>,
     facts: Facts,
+    service: Rc<Cell<Service>>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Adapter {
-    pub(super) fn new(shard: Rc<Shard>, facts: Facts) -> Adapter {
-        Adapter { shard, facts }
+    pub(super) fn new(shard: Rc<Shard>, facts: Facts, service: Rc<Cell<Service>>, tls: Option<Arc<Tls>>) -> Adapter {
+        Adapter { shard, facts, service, tls }
     }
 }
 
@@ -53,10 +58,13 @@ fn state(queue: &Queue) -> QueueState {
     QueueState {
         ready: queue.ready_count(),
         unsettled: queue.unsettled_count(),
+        away: queue.away_count(),
+        away_bytes: queue.away_bytes(),
         ready_bytes: queue.ready_bytes(),
         unsettled_bytes: queue.unsettled_bytes(),
         consumers: queue.consumer_count(),
         ready_consumers: queue.consumers().filter(can_take).count() as u64,
+        head_timestamp: queue.ready().next().and_then(|(_, message)| service::timestamp(message)),
         counters: queue.counters(),
     }
 }
@@ -78,9 +86,24 @@ fn inspections_here() -> Vec<Inspection> {
     Shard::current().clients().iter().map(|client| client.inspect()).collect()
 }
 
+/// What this shard's channels have done, by virtual host.
+fn clients_here() -> FastMap<VhostId, ChannelCounts> {
+    let shard = Shard::current();
+    let mut sums = shard.tally.closed_by_vhost();
+    let topology = shard.topology.borrow();
+    for channel in inspections_here().iter().flat_map(|inspection| &inspection.channels) {
+        if let Some(vhost) = topology.vhost_id(&channel.vhost) {
+            add_counts(sums.entry(vhost).or_default(), &channel.counts);
+        }
+    }
+    sums
+}
+
 /// One shard's part of the sums.
 fn totals_here() -> Totals {
-    let tally = &Shard::current().tally;
+    let shard = Shard::current();
+    let tally = &shard.tally;
+    let strangers = |it: &shard::strangers::Strangers| Strangers { count: it.count(), refused: it.refused() };
     let mut totals = Totals {
         channels: tally.closed(),
         received_confirm: tally.received_confirm.get(),
@@ -100,6 +123,7 @@ fn totals_here() -> Totals {
         published_bytes: tally.published_bytes.get(),
         logins: tally.logins.get(),
         failed_logins: tally.failed_logins.get(),
+        strangers: [strangers(&shard.strangers), strangers(&shard.http_strangers)],
     };
     for inspection in inspections_here() {
         totals.received_confirm += inspection.received_confirm;
@@ -126,6 +150,10 @@ fn add_totals(to: &mut Totals, it: &Totals) {
     to.published_bytes += it.published_bytes;
     to.logins += it.logins;
     to.failed_logins += it.failed_logins;
+    for (to, it) in to.strangers.iter_mut().zip(it.strangers) {
+        to.count += it.count;
+        to.refused += it.refused;
+    }
 }
 
 impl Broker for Adapter {
@@ -140,6 +168,23 @@ impl Broker for Adapter {
 
     fn pause(&self) {
         runtime::yield_now();
+    }
+
+    fn service(&self) -> Service {
+        self.service.get()
+    }
+
+    fn certificates(&self) -> Option<Certificates> {
+        let expiry = self.tls.as_ref()?.expiry();
+        let options = &self.shard.config.tls;
+        let path = |path: &Option<PathBuf>| path.as_ref().map_or(String::new(), |path| path.display().to_string());
+        let has_authorities = !expiry.authorities.is_empty();
+        Some(Certificates {
+            file: path(&options.certificate),
+            ends: expiry.chain,
+            authorities_file: if has_authorities { path(&options.authorities) } else { String::new() },
+            authorities_end: expiry.authorities,
+        })
     }
 
     fn machine(&self) -> Machine {
@@ -157,11 +202,9 @@ impl Broker for Adapter {
     fn queue(&self, record: &QueueRecord) -> Option<QueueDetail> {
         let id = record.id;
         let look = move || {
-            Shard::current().queues.look(id, |queue| QueueDetail {
-                state: state(queue),
-                consumers: queue.consumers().collect(),
-                head_timestamp: queue.ready().next().and_then(|(_, message)| service::timestamp(message)),
-            })
+            Shard::current()
+                .queues
+                .look(id, |queue| QueueDetail { state: state(queue), consumers: queue.consumers().collect() })
         };
         let home = runtime::shards().nth(usize::from(record.shard.0))?;
         runtime::call(home, look).ok().flatten()
@@ -188,6 +231,14 @@ impl Broker for Adapter {
             let sum = sums.entry(key).or_default();
             sum.published_in += counts.published_in;
             sum.published_out += counts.published_out;
+        }
+        sums
+    }
+
+    fn clients(&self) -> FastMap<VhostId, ChannelCounts> {
+        let mut sums: FastMap<VhostId, ChannelCounts> = FastMap::default();
+        for (vhost, counts) in on_each(clients_here).into_iter().flatten() {
+            add_counts(sums.entry(vhost).or_default(), &counts);
         }
         sums
     }

@@ -14,14 +14,15 @@ use leveret_runtime as runtime;
 
 use super::asker::Asker;
 use crate::frontend::amqp::service;
+use crate::frontend::amqp::trace::Origin;
 use crate::shard::address::{QueueAddress, Reply};
 use crate::shard::administration::{NO_CONNECTION, NotDone, ask_owner};
-use crate::shard::metadata::Action;
+use crate::shard::metadata::{Action, Ends};
 use crate::shard::queues::{Command as Ask, Seqs};
 use crate::shard::{Shard, shard_number};
 
 pub(super) fn execute(shard: &Rc<Shard>, actor: &Actor, command: Command) -> Result<Outcome, Refusal> {
-    let run = Run { shard, vhost: actor.vhost };
+    let run = Run { shard, vhost: actor.vhost, user: &actor.user };
     match command {
         Command::DeclareExchange { name, kind, durable, auto_delete, internal, arguments } => {
             let is_new = run.exchange_is_missing(&name);
@@ -42,7 +43,7 @@ pub(super) fn execute(shard: &Rc<Shard>, actor: &Actor, command: Command) -> Res
         Command::DeleteQueue { name, if_unused, if_empty } => run.delete_queue(&name, if_unused, if_empty),
         Command::Purge { name } => run.purge(&name),
         Command::Bind { source, destination, key, arguments } => {
-            run.done(Action::Bind { source, destination, key, arguments })
+            run.done(Action::Bind(Ends { source, destination, key, arguments }))
         }
         Command::Unbind { source, destination, key, arguments } => {
             run.done(Action::Unbind { source, destination, key, arguments })
@@ -52,8 +53,15 @@ pub(super) fn execute(shard: &Rc<Shard>, actor: &Actor, command: Command) -> Res
         }
         Command::Get { queue, count, then: Afterwards::Peek } => run.peek(&queue, count),
         Command::Get { queue, count, then } => run.get(&queue, count, then),
+        Command::Move { from, to, count } => run.move_messages(&from, &to, count),
     }
 }
+
+/// Messages that [`Run::move_messages`] takes before it waits for the other queue.
+const MOVED_AT_ONCE: usize = 200;
+
+/// Messages that were taken and are not settled yet.
+type Taken = (Vec<Seq>, Vec<Arc<Message>>);
 
 fn shard_reply(reply: Reply) -> Result<Outcome, Refusal> {
     let is_new = matches!(reply, Reply::Queue(_, true));
@@ -63,6 +71,7 @@ fn shard_reply(reply: Reply) -> Result<Outcome, Refusal> {
 struct Run<'a> {
     shard: &'a Rc<Shard>,
     vhost: VhostId,
+    user: &'a str,
 }
 
 impl Run<'_> {
@@ -94,6 +103,13 @@ impl Run<'_> {
         let topology = self.shard.topology.borrow();
         let record = topology.queue(self.vhost, name, NO_CONNECTION);
         record.cloned().map_err(|error| service::refusal(&error))
+    }
+
+    /// Whoever publishes and gets here, for the firehose.
+    fn with_origin(&self, f: impl FnOnce(&Origin<'_>)) {
+        let vhost_name = self.vhost_name().unwrap_or_else(|_| "".into());
+        let (shard, vhost) = (self.shard, self.vhost);
+        f(&Origin { shard, vhost, vhost_name: &vhost_name, user: self.user, connection: "", channel: 0 });
     }
 
     fn gone(&self, name: &Name) -> Refusal {
@@ -144,6 +160,9 @@ impl Run<'_> {
         let (destinations, aside) = self.shard.find(self.vhost, exchange, &[], &message, false);
         let queues: Vec<_> = destinations.iter().map(|it| QueueAddress { shard: it.shard, queue: it.queue }).collect();
         self.shard.tally.exchange(self.vhost, exchange).add(queues.len() as u64);
+        if self.shard.is_traced(self.vhost) {
+            self.with_origin(|origin| origin.trace_publish(&message, &destinations));
+        }
         let accepted = Asker::new(self.shard).publish(&queues, &message);
         self.shard.set_aside(self.vhost, &aside, &message);
         Ok(Outcome::Published { queues: queues.len() + aside.delayed.len(), accepted })
@@ -157,6 +176,10 @@ impl Run<'_> {
             match asker.ask(queue, |ticket| Ask::Get { no_ack: false, ticket }) {
                 Reply::Got(Some(got)) => {
                     seqs.push(got.delivery.seq);
+                    if self.shard.is_traced(self.vhost) {
+                        let (message, redelivered) = (&got.delivery.message, got.delivery.redelivered);
+                        self.with_origin(|origin| origin.trace_delivery(record.id, message, redelivered));
+                    }
                     messages.push(show(&got.delivery.message, got.delivery.redelivered, got.remaining));
                 }
                 Reply::Got(None) => break,
@@ -169,6 +192,51 @@ impl Run<'_> {
         }
         self.settle(queue, seqs, then);
         Ok(Outcome::Got(messages))
+    }
+
+    /// In batches, so that a batch costs one sync of the disk.
+    fn move_messages(&self, from: &str, to: &str, count: usize) -> Result<Outcome, Refusal> {
+        let record = self.queue(from)?;
+        let (queue, asker) = (QueueAddress::of(&record), Asker::new(self.shard));
+        let mut moved = 0;
+        while moved < count {
+            let target = QueueAddress::of(&*self.queue(to)?);
+            let (seqs, messages) = self.take(&asker, &record, MOVED_AT_ONCE.min(count - moved))?;
+            if seqs.is_empty() {
+                break;
+            }
+            let refused = asker.publish_all(target, &messages);
+            let (kept, gone): (Vec<_>, Vec<_>) = seqs.into_iter().zip(0..).partition(|(_, at)| refused.contains(at));
+            moved += gone.len();
+            let only = |seqs: Vec<(Seq, u64)>| seqs.into_iter().map(|(seq, _)| seq).collect();
+            self.settle(queue, only(gone), Afterwards::Ack);
+            self.settle(queue, only(kept), Afterwards::Requeue);
+            if !refused.is_empty() {
+                return Ok(Outcome::Moved { count: moved, refused: true });
+            }
+        }
+        Ok(Outcome::Moved { count: moved, refused: false })
+    }
+
+    /// Takes up to `count` messages, which wait to be settled.
+    fn take(&self, asker: &Asker, record: &QueueRecord, count: usize) -> Result<Taken, Refusal> {
+        let queue = QueueAddress::of(record);
+        let mut taken = Taken::default();
+        while taken.0.len() < count {
+            match asker.ask(queue, |ticket| Ask::Get { no_ack: false, ticket }) {
+                Reply::Got(Some(got)) => {
+                    taken.0.push(got.delivery.seq);
+                    taken.1.push(got.delivery.message.clone());
+                }
+                Reply::Got(None) => break,
+                Reply::Refused(error) => {
+                    self.settle(queue, taken.0, Afterwards::Requeue);
+                    return Err(service::refusal(&error));
+                }
+                _ => return Err(self.gone(&record.name)),
+            }
+        }
+        Ok(taken)
     }
 
     fn settle(&self, queue: QueueAddress, mut seqs: Vec<Seq>, then: Afterwards) {
@@ -190,12 +258,9 @@ impl Run<'_> {
         let record = self.queue(name)?;
         let id = record.id;
         let look = move || {
-            let shard = Shard::current();
-            shard.queues.look(id, |queue| {
-                let ready = queue.ready_count();
-                let taken = queue.ready().take(count).enumerate();
-                taken.map(|(at, (_, message))| (message.clone(), ready - at as u64 - 1)).collect::<Vec<_>>()
-            })
+            let (ready, messages) = Shard::current().first_messages(id, count)?;
+            let remaining = (0..ready).rev();
+            Some(messages.into_iter().zip(remaining).collect::<Vec<_>>())
         };
         let home = runtime::shards().nth(usize::from(record.shard.0)).unwrap_or_else(runtime::shard_id);
         let found = runtime::call(home, look).ok().flatten().ok_or_else(|| self.gone(&record.name))?;

@@ -2,6 +2,7 @@
 //!
 //! It is a Unix socket in the data directory, which only the broker's user and root can open; `leveret ctl` speaks to it.
 
+use std::cell::Cell;
 use std::fs::Permissions;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,14 +14,17 @@ use std::sync::Arc;
 use leveret_core::access::password::PasswordHash;
 use leveret_management::Api;
 use leveret_management::http::{self, Limits, Method, Request, Response, Status};
+use leveret_management::port::Service;
 use leveret_runtime as runtime;
 use runtime::net::{UnixListener, UnixStream};
 use runtime::sync::Event;
 use serde_json::{Map, Value, json};
 
+use super::reset;
 use crate::config::keys::{Effect, KEYS};
-use crate::config::{Config, value};
+use crate::config::{Alarms, Config, value};
 use crate::ctl::SOCKET_NAME;
+use crate::gate::Gate;
 use crate::logging;
 use crate::shard::Shard;
 
@@ -31,6 +35,9 @@ const BODY_MAX: usize = 1 << 30;
 pub struct Control {
     api: Rc<Api>,
     config: Arc<Config>,
+    gate: Rc<Gate>,
+    /// Thresholds of the alarms, as set last.
+    alarms: Cell<Alarms>,
     /// Set when the broker is asked to stop.
     pub stop: Rc<Event>,
 }
@@ -40,9 +47,12 @@ impl Control {
     ///
     /// # Errors
     /// The socket cannot be made.
-    pub fn start(config: &Arc<Config>, api: Rc<Api>) -> io::Result<Rc<Control>> {
+    pub fn start(config: &Arc<Config>, api: Rc<Api>, gate: Rc<Gate>) -> io::Result<Rc<Control>> {
         let listener = bind(&config.data_dir)?;
-        let control = Rc::new(Control { api, config: config.clone(), stop: Rc::new(Event::new()) });
+        let control = {
+            let (alarms, stop) = (Cell::new(config.alarms), Rc::new(Event::new()));
+            Rc::new(Control { api, config: config.clone(), gate, alarms, stop })
+        };
         let serving = control.clone();
         let accepting = runtime::Builder::new().name("control").spawn(move || serving.serve_for_ever(&listener))?;
         drop(accepting); // goes on until the program ends
@@ -75,6 +85,11 @@ impl Control {
         match (request.method, request.path.strip_prefix("/api/local/")) {
             (_, None) => self.api.respond_to_operator(request),
             (Method::Post, Some("stop")) => self.stop(),
+            (Method::Post, Some("stop-app")) => self.shut(Service::Stopped),
+            (Method::Post, Some("drain")) => self.shut(Service::Drained),
+            (Method::Post, Some("start-app" | "revive")) => self.open_again(),
+            (Method::Post, Some("reset")) => self.reset(),
+            (Method::Put, Some("alarm")) => self.set_alarm(request),
             (Method::Put, Some("log-level")) => set_log_level(request),
             (Method::Post, Some("authenticate")) => authenticate(request),
             (Method::Get, Some("environment")) => Response::json(Status::Ok, &self.environment()),
@@ -87,6 +102,56 @@ impl Control {
         log::info!("asked to stop");
         self.stop.set();
         Response::empty(Status::NoContent)
+    }
+
+    fn shut(&self, service: Service) -> Response {
+        log::info!("asked to serve no clients");
+        self.gate.shut(service);
+        Response::empty(Status::NoContent)
+    }
+
+    fn open_again(&self) -> Response {
+        match self.gate.open_again() {
+            Ok(()) => {
+                log::info!("clients are served again");
+                Response::empty(Status::NoContent)
+            }
+            Err(error) => refuse(Status::BadRequest, &error.to_string()),
+        }
+    }
+
+    /// Removes everything, and begins as on the very first start.
+    fn reset(&self) -> Response {
+        if self.gate.service().get() != Service::Stopped {
+            return refuse(Status::PreconditionFailed, "the node serves clients: stop it first with 'stop_app'");
+        }
+        log::warn!("asked to forget everything");
+        match reset::reset(&self.config) {
+            Ok(()) => Response::empty(Status::NoContent),
+            Err(error) => refuse(Status::BadRequest, &error.to_string()),
+        }
+    }
+
+    /// Changes when publishers are held up: `{"key": "disk_free_limit.absolute", "value": "1GB"}`, a key of the configuration.
+    fn set_alarm(&self, request: &Request) -> Response {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let (key, text) = (body["key"].as_str().unwrap_or_default(), body["value"].as_str().unwrap_or_default());
+        let mut config = Config { alarms: self.alarms.get(), ..(*self.config).clone() };
+        let is_alarm = key.starts_with("vm_memory_high_watermark.") || key.starts_with("disk_free_limit.");
+        let set = KEYS.iter().find(|it| it.pattern == key && is_alarm).and_then(|it| match &it.effect {
+            Effect::Set { set, .. } => Some(set),
+            _ => None,
+        });
+        match set.map(|set| set(&mut config, &[], text)) {
+            None => refuse(Status::BadRequest, "expected the key of an alarm"),
+            Some(Err(error)) => refuse(Status::BadRequest, &format!("{text}: {error}")),
+            Some(Ok(())) => {
+                self.alarms.set(config.alarms);
+                Shard::current().set_alarm_limits(&config.alarms);
+                log::info!("{key} is {text} now");
+                Response::empty(Status::NoContent)
+            }
+        }
     }
 
     /// Every setting that acts, as the configuration file would say it.

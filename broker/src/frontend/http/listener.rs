@@ -3,16 +3,14 @@
 use std::cell::Cell;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leveret_core::Name;
-use leveret_management::definitions::Import;
+use leveret_core::access::password::Algorithm;
 use leveret_management::http::{self, Limits, Request, Response};
 use leveret_management::port::{Facts, Listener};
-use leveret_management::{Api, Settings};
+use leveret_management::{Api, MetricsSettings, Settings};
 use leveret_runtime as runtime;
 use runtime::JoinHandle;
 use runtime::net::{ServerHandle, StreamServer, TcpStream};
@@ -20,7 +18,9 @@ use runtime::net::{ServerHandle, StreamServer, TcpStream};
 use super::broker::Adapter;
 use crate::config::Config;
 use crate::frontend::amqp::service::COMPATIBLE_VERSION;
+use crate::gate::Gate;
 use crate::shard::Shard;
+use crate::shard::strangers::Place;
 use crate::transport::Transport;
 use crate::transport::certificates::Certificates;
 use crate::transport::tls::TlsStream;
@@ -47,14 +47,15 @@ struct Serving {
 type Answer = fn(&Api, &Request) -> Response;
 
 impl Http {
-    /// Listens where the configuration says and serves whoever asks. `others` is where else the broker listens. To be called on
+    /// Listens where the configuration says and serves whoever asks. To be called on
     /// shard 0.
     ///
     /// # Errors
     /// An address that cannot be bound; the text says which.
-    pub fn start(config: &Config, others: Vec<Listener>, tls: Option<&Arc<Certificates>>) -> io::Result<Http> {
+    pub fn start(config: &Config, gate: &Gate) -> io::Result<Http> {
+        let tls = gate.certificates();
         let bound = bind_all(config)?;
-        let mut listeners = others;
+        let mut listeners = gate.addresses();
         listeners.extend(bound.iter().map(|(_, protocol, server)| Listener { protocol, addr: server.local_addr() }));
         let shard = Shard::current();
         let facts = facts(config, &shard, listeners.clone());
@@ -62,8 +63,13 @@ impl Http {
             path_prefix: config.management.path_prefix.clone(),
             cors_allow_origins: config.management.cors_allow_origins.clone(),
             login_session_timeout_ms: millis(config.management.login_session_timeout),
+            metrics: MetricsSettings {
+                path: config.metrics.path.clone(),
+                per_object: config.metrics.per_object,
+                authentication: config.metrics.authentication,
+            },
         };
-        let api = Rc::new(Api::new(Rc::new(Adapter::new(shard, facts)), settings));
+        let api = Rc::new(Api::new(Rc::new(Adapter::new(shard, facts, gate.service(), tls.cloned())), settings));
         let body_max = usize::try_from(config.management.max_body_size).unwrap_or(usize::MAX);
         let servers = bound
             .into_iter()
@@ -76,29 +82,6 @@ impl Http {
         let sampler = runtime::Builder::new().name("samples").spawn(move || sample_for_ever(&sampled, interval))?;
         drop(sampler); // goes on until the program ends
         Ok(Http { servers, listeners, api })
-    }
-
-    /// Imports the definitions that the configuration names, files in the order of their names. To be called on shard 0, before
-    /// anybody is served.
-    ///
-    /// # Errors
-    /// A file that cannot be read or imported; the text says which and why.
-    pub fn load_definitions(config: &Config) -> io::Result<()> {
-        let files = definition_files(&config.load_definitions)?;
-        if files.is_empty() {
-            return Ok(());
-        }
-        let shard = Shard::current();
-        let facts = facts(config, &shard, Vec::new());
-        let adapter = Adapter::new(shard, facts);
-        let user = Name::from(&*config.first_start.user);
-        for file in files {
-            let document = runtime::fs::read(&file)?;
-            let import = Import { broker: &adapter, user: &user, vhost: None };
-            import.run(&document).map_err(|error| io::Error::other(format!("{}: {error}", file.display())))?;
-            log::info!("definitions of {} are imported", file.display());
-        }
-        Ok(())
     }
 
     /// What answers.
@@ -117,23 +100,6 @@ impl Http {
             let _ = server.handle.stop(STOP_LIMIT);
         }
     }
-}
-
-/// The files that are named, and those of directories that are named.
-fn definition_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in paths {
-        if !runtime::fs::metadata(path)?.is_dir() {
-            files.push(path.clone());
-            continue;
-        }
-        let mut inside: Vec<PathBuf> =
-            runtime::fs::read_dir(path)?.iter().map(|entry| entry.path().to_owned()).collect();
-        inside.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-        inside.sort();
-        files.extend(inside);
-    }
-    Ok(files)
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -157,7 +123,7 @@ fn bind_all(config: &Config) -> io::Result<Vec<Bound>> {
     api.chain(secure).chain(metrics).collect()
 }
 
-fn facts(config: &Config, shard: &Shard, listeners: Vec<Listener>) -> Facts {
+pub(super) fn facts(config: &Config, shard: &Shard, listeners: Vec<Listener>) -> Facts {
     shard.read_clock();
     Facts {
         node: config.node_name.clone(),
@@ -168,6 +134,10 @@ fn facts(config: &Config, shard: &Shard, listeners: Vec<Listener>) -> Facts {
         listeners,
         data_dir: config.data_dir.display().to_string(),
         shards: config.shards,
+        password_algorithm: config.password_algorithm.unwrap_or(Algorithm::Sha256),
+        default_queue_type: config.default_queue_type.clone().unwrap_or_else(|| "classic".into()),
+        config_files: config.files.iter().map(|path| path.display().to_string()).collect(),
+        connection_max: config.limits.connection_max,
         sample_interval_ms: millis(config.management.sample_interval),
     }
 }
@@ -182,9 +152,13 @@ fn serve(
     let (handle, api) = (server.handle(), api.clone());
     let addr = server.local_addr();
     let body = move || {
-        let served = server.serve_local(move |stream, peer| match wrap(stream, tls.as_deref()) {
-            Ok(client) => http::serve(&client, peer, limits, |request| answer(&api, request)),
-            Err(error) => log::warn!("http {peer}: {error}"),
+        let served = server.serve_local(move |stream, peer| {
+            // Who is turned away is in the log already.
+            let Some(place) = Shard::current().http_strangers.enter(peer) else { return };
+            match wrap(stream, tls.as_deref(), &place) {
+                Ok(client) => serve_client(&client, peer, limits, place, |request| answer(&api, request)),
+                Err(error) => log::warn!("http {peer}: {error}"),
+            }
         });
         if let Err(error) = served {
             log::error!("no more HTTP connections are accepted on {addr}: {error}");
@@ -194,17 +168,36 @@ fn serve(
     Ok(Serving { handle, _serving: serving })
 }
 
+/// Serves one client, which gives its place back with the first request that comes with a good login.
+fn serve_client(
+    client: &Wrapped,
+    peer: SocketAddr,
+    limits: Limits,
+    place: Place,
+    answer: impl Fn(&Request) -> Response,
+) {
+    let place = Cell::new(Some(place));
+    http::serve(client, peer, limits, |request| {
+        let response = answer(request);
+        if request.is_by_user.get() {
+            place.take();
+        }
+        response
+    });
+}
+
 /// A client over TCP, or over TLS.
 struct Wrapped {
-    transport: Transport,
+    transport: Rc<Transport>,
     write_stall_max: Cell<Duration>,
 }
 
-fn wrap(stream: TcpStream, tls: Option<&Certificates>) -> io::Result<Wrapped> {
-    let transport = match tls {
+fn wrap(stream: TcpStream, tls: Option<&Certificates>, place: &Place) -> io::Result<Wrapped> {
+    let transport = Rc::new(match tls {
         None => Transport::Plain(stream),
         Some(certificates) => Transport::Tls(Box::new(TlsStream::new(stream, certificates.current())?)),
-    };
+    });
+    place.carried_by(Rc::<Transport>::downgrade(&transport));
     Ok(Wrapped { transport, write_stall_max: Cell::new(Duration::MAX) })
 }
 

@@ -27,6 +27,7 @@ pub(super) fn machine(shard: &Shard) -> Machine {
         coroutines: stats.coroutines,
         turns: stats.turns,
         switches: stats.switches,
+        messages_lost: shard.stored.store().map_or(0, |store| store.stats().messages_lost),
     }
 }
 

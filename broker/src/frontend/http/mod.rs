@@ -7,5 +7,7 @@ mod asker;
 mod broker;
 mod commands;
 pub mod control;
+pub mod definitions;
 pub mod listener;
 mod machine;
+mod reset;

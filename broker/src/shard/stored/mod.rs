@@ -9,9 +9,13 @@
 //! Everything that a turn does is one batch, which is there after a crash as a whole or not at all. Without a store (in
 //! simulations of shards alone) nothing waits.
 
+pub mod delayed;
+pub mod doubt;
+pub mod paging;
 pub mod record;
 pub mod recovery;
 pub mod relay;
+pub mod spill;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -20,8 +24,9 @@ use std::sync::Arc;
 
 use leveret_core::message::Message;
 use leveret_core::{QueueId, Seq, Time};
+use leveret_runtime::lane::Progress;
 use leveret_store::{
-    Attributes, Position, QueueKey, REFERENCES_MAX, Reference, Seq as StoredSeq, SeqRange, Store, Writer,
+    Attributes, Position, QueueKey, REFERENCES_MAX, Reference, Scratch, Seq as StoredSeq, SeqRange, Store, Writer,
 };
 
 use super::Shard;
@@ -37,6 +42,8 @@ pub struct Stored {
     is_attached: Cell<bool>,
     waiting: RefCell<VecDeque<Waiting>>,
     pub(super) relays: relay::Relays,
+    pub(super) reads: paging::Reads,
+    scratch: spill::ScratchDirectory,
 }
 
 /// The store, and this shard's way into it.
@@ -90,10 +97,21 @@ impl Stored {
         self.is_attached.set(true);
     }
 
+    /// From now on what is transient may go to scratch files there.
+    pub(super) fn attach_scratch(&self, scratch: Scratch) {
+        *self.scratch.borrow_mut() = Some(Rc::new(scratch));
+    }
+
+    /// Whether it may.
+    pub(super) fn has_scratch(&self) -> bool {
+        self.scratch.borrow().is_some()
+    }
+
     /// Lets go of the store. What waits will not be confirmed.
     pub(super) fn detach(&self) {
         self.is_attached.set(false);
         self.waiting.borrow_mut().clear();
+        self.scratch.take();
         self.ends.take();
     }
 
@@ -108,16 +126,16 @@ impl Stored {
         self.ends.borrow().as_ref().map(|ends| ends.store.clone())
     }
 
-    /// A queue took a message.
-    pub(super) fn note(&self, message: Arc<Message>, queue: QueueId, seq: Seq, expiry: Option<Time>) {
+    /// A queue took a message; `time` is when it expires, or in a stream when it came.
+    pub(super) fn note(&self, message: Arc<Message>, queue: QueueId, seq: Seq, time: Option<Time>) {
         let mut ends = self.ends.borrow_mut();
         let Some(ends) = ends.as_mut() else { return };
-        let attributes = Attributes::NONE.with_expiry_ms(expiry.map(|at| at.0));
+        let head_size = record::head_size(&message) + message.properties().len();
+        let attributes = Attributes::NONE.with_expiry_ms(time.map(|at| at.0)).with_head_size(head_size);
         let reference = Reference { queue: key(queue), seq: StoredSeq(seq.0), attributes };
-        let is_open = ends.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, &message));
-        if !is_open || ends.references.len() >= REFERENCES_MAX {
-            ends.write_open();
-            ends.open = Some(message);
+        let size = head_size + message.body().len();
+        if !ends.continues(&message, size) {
+            ends.begin(message, size);
         }
         ends.references.push(reference);
     }
@@ -161,6 +179,11 @@ impl Stored {
         waiting.push_back(Waiting { position, who, first: number, last: number });
     }
 
+    /// When all that was done up to now is durable, and how to wait for that.
+    fn now_durable_at(&self) -> Option<(Position, Progress)> {
+        self.ends.borrow().as_ref().map(|ends| (ends.position(), ends.writer.progress().clone()))
+    }
+
     /// Whether so much is on its way to the disk that publishers should wait.
     #[inline]
     pub fn is_behind(&self) -> bool {
@@ -202,6 +225,25 @@ impl Ends {
         }
     }
 
+    /// Whether the open message is this one, and one queue more may take it in the batch that it is going to be in.
+    #[inline]
+    fn continues(&self, message: &Arc<Message>, size: usize) -> bool {
+        let count = self.references.len();
+        self.open.as_ref().is_some_and(|open| Arc::ptr_eq(open, message))
+            && count < REFERENCES_MAX
+            && self.writer.has_room(size, count + 1)
+    }
+
+    /// Opens a message. If it does not fit beside what there is, that is handed over now rather than when the message is
+    /// written: whoever waits for it is told in between which batch it will be in.
+    fn begin(&mut self, message: Arc<Message>, size: usize) {
+        self.write_open();
+        if !self.writer.has_room(size, 1) {
+            self.writer.flush();
+        }
+        self.open = Some(message);
+    }
+
     /// Writes the open message, for no queue more will take it.
     fn write_open(&mut self) {
         let Some(message) = self.open.take() else { return };
@@ -234,5 +276,46 @@ impl Shard {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use leveret_runtime::Runtime;
+    use leveret_store::Options;
+
+    use super::*;
+
+    /// Larger than the log file of the test takes a few times.
+    const BODY_SIZES: [usize; 7] = [0, 5_000, 11_000, 40, 9_000, 3_000, 7_777];
+
+    #[test]
+    fn who_waits_waits_for_the_batch_that_the_message_comes_into() {
+        Runtime::builder()
+            .simulated(1)
+            .build()
+            .expect("a simulation")
+            .run(|| {
+                let options = Options { log_file_size: 16 * 1024, ..Options::default() };
+                let (store, _) = Store::open(Path::new("/store"), options).expect("an empty directory");
+                let stored = Stored::default();
+                stored.attach(store);
+                let position = || stored.now_durable_at().expect("attached").0;
+                for (number, size) in BODY_SIZES.into_iter().cycle().take(50).enumerate() {
+                    let mut message = Message::builder("", "q", b"\0\0", size);
+                    message.body(&vec![7; size]).persistent(true);
+                    let message = message.build();
+                    for queue in [QueueId(1), QueueId(2)] {
+                        stored.note(message.clone(), queue, Seq(number as u64), None);
+                        let promised = position();
+                        stored.write(|_| Ok(()));
+                        assert_eq!(position(), promised, "message {number} of {size} bytes");
+                    }
+                }
+                stored.detach();
+            })
+            .expect("nobody waits for ever");
     }
 }

@@ -16,6 +16,8 @@ use leveret_core::message::Message;
 const VERSION: u8 = 1;
 /// The broker itself has written the headers about earlier deaths.
 const DEAD: u8 = 1;
+/// It was not published as persistent: a message of a stream, or one that was only written away for want of memory.
+const TRANSIENT: u8 = 2;
 /// Bytes before the names.
 const FIXED_SIZE: usize = 10;
 
@@ -58,6 +60,8 @@ pub struct Kept<'a> {
     pub bcc_keys: Vec<Box<str>>,
     /// Whether its headers about earlier deaths are the broker's own.
     pub is_dead: bool,
+    /// Delivery mode 2.
+    pub is_persistent: bool,
     /// As delivered.
     pub properties: &'a [u8],
     /// As delivered.
@@ -68,7 +72,7 @@ pub struct Kept<'a> {
 pub fn write_head(message: &Message, out: &mut Vec<u8>) {
     out.clear();
     let bcc_keys = message.bcc_keys();
-    let flags = if message.deaths().is_some() { DEAD } else { 0 };
+    let flags = if message.deaths().is_some() { DEAD } else { 0 } | if message.persistent { 0 } else { TRANSIENT };
     let length = |bytes: &[u8]| u8::try_from(bytes.len()).expect("AMQP's names have at most 255 bytes");
     out.extend([VERSION, flags, length(message.exchange()), length(message.routing_key())]);
     out.extend(u16::try_from(bcc_keys.len()).unwrap_or(u16::MAX).to_le_bytes());
@@ -81,6 +85,12 @@ pub fn write_head(message: &Message, out: &mut Vec<u8>) {
         out.push(length(key));
         out.extend_from_slice(key);
     }
+}
+
+/// Bytes that [`write_head`] writes.
+pub fn head_size(message: &Message) -> usize {
+    let keys = message.bcc_keys().iter().take(usize::from(u16::MAX)).map(|key| 1 + key.len().min(255)).sum::<usize>();
+    FIXED_SIZE + message.exchange().len() + message.routing_key().len() + keys
 }
 
 /// Takes a record apart.
@@ -104,7 +114,8 @@ pub fn parse(bytes: &[u8]) -> Result<Kept<'_>, Malformed> {
     }
     let properties = usize::try_from(u32::from_le_bytes([p0, p1, p2, p3])).map_err(|_| Malformed::Short)?;
     let properties = take(&mut rest, properties)?;
-    Ok(Kept { exchange, routing_key, bcc_keys, is_dead: flags & DEAD != 0, properties, body: rest })
+    let (is_dead, is_persistent) = (flags & DEAD != 0, flags & TRANSIENT == 0);
+    Ok(Kept { exchange, routing_key, bcc_keys, is_dead, is_persistent, properties, body: rest })
 }
 
 fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], Malformed> {
@@ -123,13 +134,14 @@ mod tests {
 
     fn written(exchange: &str, key: &str, bcc: &[&str]) -> Vec<u8> {
         let mut builder = Message::builder(exchange, key, b"\x10\x00\x02", 4);
-        builder.body(b"body");
+        builder.body(b"body").persistent(true);
         if !bcc.is_empty() {
             builder.bcc_keys(bcc.iter().map(|key| Box::from(*key)).collect());
         }
         let message = builder.build();
         let mut head = vec![9; 3];
         write_head(&message, &mut head);
+        assert_eq!(head.len(), head_size(&message));
         [&head, message.properties(), message.body()].concat()
     }
 
