@@ -22,21 +22,22 @@
 //! | selective receiving, severities | `direct_severities`, `direct_matrix` |
 //! | topic patterns, facility.severity | `topic_facilities`, `topic_matrix` |
 //! | headers exchange | `headers_matrix` |
+//! | a durable queue and persistent messages survive stop and crash | `durable_messages_survive_a_stop`, `confirmed_messages_survive_a_crash` |
+//! | a transient queue does not | `a_transient_queue_is_gone_after_a_restart` |
 //! | remote procedure call | `rpc`, `rpc_with_direct_reply_to` |
-//! | user name and password | `login` |
+//! | user name and password | `login`; the users lwq and alex are those of the chapter that `tests/programs` plays |
+//!
+//! Other clients, with suites of their own or in programs of ours (`clients/`), are run by `suites/run.py`; they come from registries.
 //!
 //! What waits, and for what:
 //!
 //! | tutorial | waits for |
 //! | --- | --- |
-//! | durable queue survives a restart | the store |
-//! | durable queue and persistent messages survive stop and crash | the store |
-//! | persistent message on a transient queue is lost at restart | the store |
 //! | "there aren't any message timeouts": held for a day | the simulator, which owns the clock |
-//! | the users lwq and alex | user administration; until then the programs log in as guest |
 
 mod login;
 mod publish_subscribe;
+mod restarts;
 mod rpc;
 mod work_queues;
 mod world;
@@ -52,11 +53,23 @@ macro_rules! scenarios {
         scenarios! { $shards, $pika, rpc: rpc, rpc_with_direct_reply_to }
         scenarios! { $shards, $pika, work_queues: acknowledging_without_being_asked, fair_dispatch, hello, killed_worker,
             persistent_message_on_a_transient_queue, redeclaring_with_other_durability, work_queue }
+        restarts! { $shards, $pika: a_transient_queue_is_gone_after_a_restart, confirmed_messages_survive_a_crash,
+            durable_messages_survive_a_stop, unacknowledged_messages_survive_a_crash }
     };
     ($shards:literal, $pika:ident, $module:ident: $($scenario:ident),*) => {
         $(#[test]
         fn $scenario() {
             crate::run($shards, harness::Pika::$pika, crate::$module::$scenario);
+        })*
+    };
+}
+
+/// Those with a broker of their own.
+macro_rules! restarts {
+    ($shards:literal, $pika:ident: $($scenario:ident),*) => {
+        $(#[test]
+        fn $scenario() {
+            crate::restarts::run($shards, harness::Pika::$pika, crate::restarts::$scenario);
         })*
     };
 }

@@ -1,6 +1,7 @@
 //! What a scenario runs in: a broker that other scenarios use too, one pika, and names of its own.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
@@ -8,7 +9,8 @@ use harness::{Broker, Pika, Process, patience, unique, wire};
 
 /// A broker and a pika, for one run of one scenario.
 pub(crate) struct World {
-    broker: &'static Broker,
+    address: SocketAddr,
+    is_foreign: bool,
     pika: Pika,
     names: RefCell<Vec<String>>,
 }
@@ -17,19 +19,24 @@ pub(crate) struct World {
 pub(crate) fn run(shards: usize, pika: Pika, scenario: fn(&World)) {
     let broker = Broker::shared(shards);
     let _log = broker.log_on_failure();
-    scenario(&World { broker, pika, names: RefCell::default() });
+    scenario(&World::of(broker, pika));
 }
 
 impl Drop for World {
     fn drop(&mut self) {
         // Ours ends with the tests; another broker should not collect their remains.
-        if self.broker.is_foreign() {
-            wire::delete_all(self.broker.address(), &self.names.borrow());
+        if self.is_foreign {
+            wire::delete_all(self.address, &self.names.borrow());
         }
     }
 }
 
 impl World {
+    /// Programs of that pika against this broker.
+    pub(crate) fn of(broker: &Broker, pika: Pika) -> World {
+        World { address: broker.address(), is_foreign: broker.is_foreign(), pika, names: RefCell::default() }
+    }
+
     /// The pika whose programs run.
     pub(crate) fn pika(&self) -> Pika {
         self.pika
@@ -50,8 +57,8 @@ impl World {
         let file = if own_style.exists() { own_style } else { shared.join(program) };
         let mut command = self.pika.python();
         command.arg(file).args(arguments).env("PYTHONPATH", shared);
-        command.env("BROKER_HOST", self.broker.address().ip().to_string());
-        command.env("BROKER_PORT", self.broker.address().port().to_string());
+        command.env("BROKER_HOST", self.address.ip().to_string());
+        command.env("BROKER_PORT", self.address.port().to_string());
         Process::start(&format!("{} {program} {}", self.pika.name(), arguments.join(" ")), command)
     }
 

@@ -56,6 +56,11 @@ impl Broker {
         }
     }
 
+    /// Another one that runs already.
+    pub fn foreign(address: SocketAddr) -> Broker {
+        Broker { address, own: None }
+    }
+
     /// The broker with this many shards that all tests of this process share; tests must use names of their own ([`unique`]).
     ///
     /// # Panics
@@ -84,6 +89,16 @@ impl Broker {
         Broker::start_in(DataDir::create(), shards, settings)
     }
 
+    /// The same with no more than so many descriptors for all its files and sockets.
+    ///
+    /// # Panics
+    /// As [`Broker::start`].
+    pub fn start_ours_with_descriptors(shards: usize, descriptors: u32) -> Broker {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &descriptors.to_string()]).arg(leveret());
+        Broker::start_as(command, DataDir::create(), shards, Vec::new())
+    }
+
     /// Starts again, after [`Broker::kill`] or once it has ended, on the same data and with the same configuration, but maybe with
     /// another number of shards.
     ///
@@ -98,8 +113,41 @@ impl Broker {
         Broker::start_in(data_dir, shards, settings)
     }
 
+    /// Starts a broker of our own on data in `path`, which stays there afterwards. `wrapper` is a program with arguments that
+    /// becomes the broker, such as `strace -D`; empty for none.
+    ///
+    /// # Errors
+    /// The lines that it printed until it ended.
+    ///
+    /// # Panics
+    /// When it does not build or neither ends nor becomes ready in time.
+    pub fn start_ours_at(path: &Path, shards: usize, wrapper: &[&str]) -> Result<Broker, Vec<String>> {
+        let command = match wrapper {
+            [] => Command::new(leveret()),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(leveret());
+                command
+            }
+        };
+        Broker::launch(command, DataDir::kept(path), shards, Vec::new())
+    }
+
     fn start_in(data_dir: DataDir, shards: usize, settings: Vec<String>) -> Broker {
-        let mut command = Command::new(leveret());
+        Broker::start_as(Command::new(leveret()), data_dir, shards, settings)
+    }
+
+    fn start_as(command: Command, data_dir: DataDir, shards: usize, settings: Vec<String>) -> Broker {
+        Broker::launch(command, data_dir, shards, settings)
+            .unwrap_or_else(|lines| panic!("leveret ended without being ready: {lines:#?}"))
+    }
+
+    fn launch(
+        mut command: Command,
+        data_dir: DataDir,
+        shards: usize,
+        settings: Vec<String>,
+    ) -> Result<Broker, Vec<String>> {
         command.args([
             "serve",
             "--amqp",
@@ -114,16 +162,19 @@ impl Broker {
             "warn",
             "--data-dir",
         ]);
-        command.arg(&data_dir.0);
+        command.arg(&data_dir.path);
         settings.iter().for_each(|setting| _ = command.arg("--set").arg(setting));
         let process = Process::start(&format!("leveret with {shards} shards"), command);
-        let lifeline = Lifeline::tie(&process, &data_dir.0);
-        let ready = process.expect(" ready: ");
+        let lifeline = Lifeline::tie(&process, &data_dir);
+        let ready = match process.output().wait_for(1, |line| line.contains(" ready: ")) {
+            Err(Missing::Ended) => return Err(process.output().lines()),
+            _ => process.expect(" ready: "),
+        };
         let named = |name: &str| {
             address_of(&ready, name).unwrap_or_else(|| panic!("no `{name} ADDRESS` in the ready line {ready:?}"))
         };
         let (address, http, prometheus) = (named("amqp"), named("http"), named("prometheus"));
-        Broker { address, own: Some(Own { process, http, prometheus, _lifeline: lifeline, data_dir, settings }) }
+        Ok(Broker { address, own: Some(Own { process, http, prometheus, _lifeline: lifeline, data_dir, settings }) })
     }
 
     /// Where it serves AMQP.
@@ -157,7 +208,7 @@ impl Broker {
     /// # Panics
     /// When the broker is foreign.
     pub fn data_dir(&self) -> &Path {
-        &self.own("data directory").data_dir.0
+        &self.own("data directory").data_dir.path
     }
 
     /// Ends it at once (SIGKILL), as a crash would.
@@ -192,6 +243,14 @@ impl Broker {
         let lines = own.process.output().lines();
         let tail = &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..];
         tail.iter().map(|line| format!("    {line}\n")).collect()
+    }
+
+    /// All lines that it has logged so far.
+    ///
+    /// # Panics
+    /// When the broker is foreign.
+    pub fn log_lines(&self) -> Vec<String> {
+        self.own("log").process.output().lines()
     }
 
     /// A value that, when the running test fails, prints the broker's last lines.
@@ -245,9 +304,11 @@ fn address_of(ready: &str, name: &str) -> Option<SocketAddr> {
 struct Lifeline(Child);
 
 impl Lifeline {
-    fn tie(process: &Process, data_dir: &Path) -> Lifeline {
+    fn tie(process: &Process, data_dir: &DataDir) -> Lifeline {
         let mut command = Command::new("sh");
-        command.args(["-c", "read _; kill -9 \"$0\"; rm -rf \"$1\"", &process.id().to_string()]).arg(data_dir);
+        let tidy_up = if data_dir.is_kept { "" } else { "rm -rf \"$1\"" };
+        let script = format!("read _; kill -9 \"$0\"; {tidy_up}");
+        command.args(["-c", &script, &process.id().to_string()]).arg(&data_dir.path);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Lifeline(command.spawn().unwrap_or_else(|error| panic!("cannot run sh: {error}")))
     }
@@ -269,21 +330,30 @@ impl Drop for Lifeline {
     }
 }
 
-/// An empty directory that is removed at the end.
+/// A directory that is removed at the end, unless the test has brought it.
 #[derive(Debug)]
-struct DataDir(PathBuf);
+struct DataDir {
+    path: PathBuf,
+    is_kept: bool,
+}
 
 impl DataDir {
     fn create() -> DataDir {
         let path = target_dir().join("tmp").join(unique("broker"));
         fs::create_dir_all(&path).unwrap_or_else(|error| panic!("cannot create {}: {error}", path.display()));
-        DataDir(path)
+        DataDir { path, is_kept: false }
+    }
+
+    fn kept(path: &Path) -> DataDir {
+        DataDir { path: path.to_owned(), is_kept: true }
     }
 }
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        if !self.is_kept {
+            let _ = fs::remove_dir_all(&self.path);
+        }
     }
 }
 
@@ -310,11 +380,11 @@ mod tests {
         command.args(["-c", "echo up; read wait"]);
         let mut process = Process::start("a broker", command);
         process.expect("up");
-        let mut lifeline = Lifeline::tie(&process, &data_dir.0);
+        let mut lifeline = Lifeline::tie(&process, &data_dir);
         // What happens to the pipe when the test process dies.
         drop(lifeline.0.stdin.take());
         assert!(!process.finish().success());
         assert!(lifeline.0.wait().is_ok_and(|status| status.success()));
-        assert!(!data_dir.0.exists());
+        assert!(!data_dir.path.exists());
     }
 }

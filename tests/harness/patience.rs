@@ -7,7 +7,7 @@ use std::env;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-const PATIENCE_DEFAULT_SECS: u64 = 60;
+const PATIENCE_DEFAULT_SECS: u64 = 180;
 
 /// The longest wait for one event. `LEVERET_TEST_PATIENCE_SECS` changes it.
 ///

@@ -1,8 +1,10 @@
 //! Requests and their answers, one after the other.
 
+use harness::wire::Transcript;
 use harness::{Broker, unique};
 
 use crate::client::{GUEST, request};
+use crate::security::base64;
 
 /// Plays lines `METHOD PATH [BODY] => STATUS [TEXT]`: the answer has that status and contains that text. `$` makes names unique.
 fn play(broker: &Broker, script: &str) {
@@ -90,6 +92,30 @@ fn messages_are_published_looked_at_and_got() {
 }
 
 #[test]
+fn messages_are_moved() {
+    check(
+        r#"
+        PUT /api/queues/%2F/$q {} => 201
+        PUT /api/queues/%2F/$q.to {"arguments":{"x-max-length":3,"x-overflow":"reject-publish"}} => 201
+        POST /api/exchanges/%2F/amq.default/publish {"properties":{"headers":{"n":1}},"routing_key":"$q","payload":"one","payload_encoding":"string"} => 200
+        POST /api/exchanges/%2F/amq.default/publish {"properties":{},"routing_key":"$q","payload":"two","payload_encoding":"string"} => 200
+        POST /api/queues/%2F/$q/move {"to":"$q.to"} => 400 key_missing: count
+        POST /api/queues/%2F/$q/move {"to":"$q","count":1} => 400 to itself
+        POST /api/queues/%2F/$q/move {"to":"$q.gone","count":1} => 404
+        POST /api/queues/%2F/$q/move {"to":"$q.to","count":-1} => 400 count should be
+        POST /api/queues/%2F/$q/move {"to":"$q.to","count":1} => 200 {"moved":1,"refused":false}
+        POST /api/queues/%2F/$q/move {"to":"$q.to","count":100} => 200 {"moved":1,"refused":false}
+        POST /api/queues/%2F/$q/move {"to":"$q.to","count":100} => 200 {"moved":0,"refused":false}
+        POST /api/queues/%2F/$q.to/peek {"count":1} => 200 "headers":{"n":1}
+        POST /api/queues/%2F/$q.to/move {"to":"$q","count":2} => 200 {"moved":2,"refused":false}
+        POST /api/queues/%2F/$q/get {"count":1,"ackmode":"ack_requeue_false"} => 200 "payload":"one"
+        DELETE /api/queues/%2F/$q => 204
+        DELETE /api/queues/%2F/$q.to => 204
+        "#,
+    );
+}
+
+#[test]
 fn vhosts_users_permissions_and_policies() {
     check(
         r#"
@@ -115,6 +141,52 @@ fn vhosts_users_permissions_and_policies() {
         DELETE /api/vhosts/$v => 204
         DELETE /api/users/$u => 204
         DELETE /api/users/$u => 404
+        "#,
+    );
+}
+
+#[test]
+fn passwords_are_kept_as_configured() {
+    play(
+        Broker::shared(1),
+        r#"
+        PUT /api/users/$u {"password":"p","tags":""} => 201
+        GET /api/users/$u => 200 "hashing_algorithm":"rabbit_password_hashing_sha256"
+        GET /api/users/guest => 200 "hashing_algorithm":"rabbit_password_hashing_sha256"
+        "#,
+    );
+    let broker = Broker::start_ours_with(1, &["default_pass=not the known one"]);
+    let login = format!("Basic {}", base64("guest:not the known one"));
+    let answer = request(broker.http(), &login, "GET /api/users/guest");
+    assert!(answer.body.contains("leveret_password_hashing_argon2id"), "{}", answer.body);
+    let broker = Broker::start_ours_with(1, &["password_hashing_module=leveret_password_hashing_argon2id"]);
+    play(
+        &broker,
+        r#"
+        PUT /api/users/$u {"password":"p","tags":""} => 201
+        GET /api/users/$u => 200 "hashing_algorithm":"leveret_password_hashing_argon2id"
+        PUT /api/users/$u {"password":"p","tags":"","hashing_algorithm":"rabbit_password_hashing_sha512"} => 204
+        GET /api/users/$u => 200 "hashing_algorithm":"rabbit_password_hashing_sha512"
+        "#,
+    );
+}
+
+#[test]
+fn queues_without_a_type_get_the_configured_one() {
+    let broker = Broker::start_ours_with(2, &["default_queue_type=quorum"]);
+    play(
+        &broker,
+        r#"
+        GET /api/overview?columns=default_queue_type => 200 "quorum"
+        PUT /api/queues/%2F/a {"durable":true} => 201
+        GET /api/queues/%2F/a => 200 "type":"quorum"
+        PUT /api/queues/%2F/b {"durable":true,"arguments":{"x-queue-type":"classic"}} => 201
+        GET /api/queues/%2F/b => 200 "type":"classic"
+        PUT /api/queues/%2F/c {"durable":false} => 201
+        GET /api/queues/%2F/c => 200 "type":"classic"
+        PUT /api/vhosts/v {"default_queue_type":"stream"} => 201
+        PUT /api/queues/v/d {"durable":true} => 201
+        GET /api/queues/v/d => 200 "type":"stream"
         "#,
     );
 }
@@ -161,4 +233,38 @@ fn the_rest_of_the_paths_answer() {
         HEAD /api/overview => 200 content-length
         "#,
     );
+}
+
+/// A virtual host has what its own clients published, also on channels that are closed.
+#[test]
+fn what_clients_did_is_counted_by_virtual_host() {
+    let broker = Broker::start_ours(2);
+    play(&broker, "PUT /api/vhosts/other => 201");
+    let stats = |vhost: &str| {
+        let shown = request(broker.http(), GUEST, &format!("GET /api/vhosts/{vhost}")).body;
+        let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+        let counts = ["publish", "confirm", "return_unroutable", "drop_unroutable"];
+        counts.map(|name| shown["message_stats"][name].as_u64().unwrap_or(0))
+    };
+    let mut clients = Transcript::new(&broker);
+    clients.play(
+        "
+        a: open heartbeat=0
+        a1> confirm.select
+        a1< confirm.select-ok
+        a1> basic.publish exchange=amq.fanout body=dropped
+        a1< basic.ack
+        a1> basic.publish exchange=amq.fanout mandatory body=returned
+        a1< basic.return reply-code=312 body=returned
+        a1< basic.ack
+        ",
+    );
+    assert_eq!((stats("%2F"), stats("other")), ([2, 2, 1, 1], [0; 4]));
+    clients.play(
+        "
+        a1> channel.close
+        a1< channel.close-ok
+        ",
+    );
+    assert_eq!((stats("%2F"), stats("other")), ([2, 2, 1, 1], [0; 4]));
 }

@@ -32,9 +32,10 @@ pub(crate) fn request(to: SocketAddr, login: &str, line: &str) -> Answer {
     let mut words = line.splitn(3, ' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let body = words.next().unwrap_or_default();
+    let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
     let login = if login.is_empty() { String::new() } else { format!("authorization: {login}\r\n") };
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {to}\r\n{login}content-length: {}\r\nconnection: close\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nhost: {to}\r\n{login}{kind}content-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
     parse(&raw(to, format!("{head}{body}").as_bytes()))

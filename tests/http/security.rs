@@ -55,7 +55,7 @@ fn tags_decide_who_may_what() {
     check("administrator", &format!("PUT /api/queues/{vhost}/q {{}}"), 401); // no permission there
 }
 
-fn base64(text: &str) -> String {
+pub(crate) fn base64(text: &str) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for chunk in text.as_bytes().chunks(3) {
@@ -157,4 +157,152 @@ fn hostile_bodies_and_names_are_only_text() {
     check("GET /api/definitions?download=a%0d%0aset-cookie:%20b", 200);
     let answer = request(broker.http(), GUEST, "GET /api/definitions?download=a%0d%0aset-cookie:%20b");
     assert!(!answer.head.contains("\nset-cookie"), "{}", answer.head);
+}
+
+#[test]
+fn odd_requests_get_plain_answers() {
+    let broker = Broker::shared(1);
+    let check = |request: &str, status: u16| {
+        let answer = raw(broker.http(), request.as_bytes());
+        assert_eq!(parse(&answer).status, status, "{}: {answer}", &request[..request.len().min(120)]);
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "one answer, and no more: {answer}");
+    };
+    let head = format!("host: x\r\nauthorization: {GUEST}\r\nconnection: close\r\n");
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\n{head}\r\n");
+    let put =
+        |more: &str, body: &str| format!("PUT /api/vhosts/{} HTTP/1.1\r\n{head}{more}\r\n{body}", unique("vhost"));
+    // Lengths.
+    check(&put("content-length: +2\r\n", "{}"), 400);
+    check(&put("content-length: 2, 2\r\n", "{}"), 400);
+    check(&put("content-length: 0x2\r\n", "{}"), 400);
+    check(&put("content-length: 18446744073709551616\r\n", "{}"), 413);
+    check(&put("transfer-encoding: chunked\r\n", "2;a=b\r\n{}\r\n0\r\n\r\n"), 400);
+    check(&put("transfer-encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n"), 201);
+    check(&put("transfer-encoding: chunked\r\n", "ffffffffffffffff\r\n"), 400);
+    check(&put("transfer-encoding: chunked\r\n", "ffffffff\r\n"), 413);
+    check(&put("transfer-encoding : chunked\r\n", "2\r\n{}\r\n0\r\n\r\n"), 400);
+    // Heads.
+    check(&format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(200)), 431);
+    check("GET / HTTP/1.1\r\n\r\n", 400); // no host
+    check("GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", 400);
+    check(&format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(20_000)), 414);
+    // Methods are as they are said.
+    check(&format!("GET /api/vhosts/none HTTP/1.1\r\n{head}x-http-method-override: PUT\r\n\r\n"), 404);
+    check(&format!("POST /api/vhosts/none HTTP/1.1\r\n{head}x-http-method: DELETE\r\ncontent-length: 0\r\n\r\n"), 405);
+    // Paths are decoded once, and are no files.
+    check(&get("/api/queues/%252F/q"), 404);
+    check(&get("/api/queues/%c0%af/q"), 400);
+    check(&get("/%c0%ae%c0%ae/Cargo.toml"), 400);
+    check(&get("/js/..%2f..%2fCargo.toml"), 404);
+    check(&get("/api/../../Cargo.toml"), 404);
+    check(&get("//api/whoami"), 404);
+}
+
+#[test]
+fn odd_json_is_refused_or_taken_as_it_is() {
+    let broker = Broker::shared(1);
+    let check = |body: &str, status: u16| {
+        let line = format!("PUT /api/queues/%2F/{} {body}", unique("odd"));
+        let answer = request(broker.http(), GUEST, &line);
+        assert_eq!(answer.status, status, "{}: {}", &body[..body.len().min(60)], answer.body);
+    };
+    check("{\"durable\":true,\"durable\":false}", 201);
+    check("{\"arguments\":{\"x-a\":1e999}}", 400);
+    check("{\"arguments\":{\"x-a\":\"\\ud800\"}}", 400);
+    check("{\"arguments\":{\"x-a\":-0.0}}", 201);
+    check("{\"durable\":\"true\"}", 201);
+    check("{\"durable\":3}", 400);
+    check(&format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)), 400);
+    check(&format!("{{\"arguments\":{{\"x-a\":{}1{}}}}}", "[".repeat(200), "]".repeat(200)), 400);
+    check("{\"arguments\":{\"x-a\":1}} {}", 400);
+    check("\u{feff}{}", 400);
+}
+
+#[test]
+fn a_password_may_have_colons_and_a_user_may_not() {
+    let broker = Broker::shared(1);
+    let user = unique("colon");
+    let put = format!("PUT /api/users/{user} {{\"password\":\"a:b:c\",\"tags\":\"management\"}}");
+    assert_eq!(request(broker.http(), GUEST, &put).status, 201);
+    let login = format!("Basic {}", base64(&format!("{user}:a:b:c")));
+    assert_eq!(request(broker.http(), &login, "GET /api/whoami").status, 200);
+    let login = format!("Basic {}", base64(&format!("{user}:a")));
+    assert_eq!(request(broker.http(), &login, "GET /api/whoami").status, 401);
+}
+
+#[test]
+fn every_list_takes_hostile_options() {
+    let broker = Broker::shared(2);
+    let lists = [
+        "connections",
+        "channels",
+        "consumers",
+        "exchanges",
+        "queues",
+        "bindings",
+        "vhosts",
+        "users",
+        "policies",
+        "parameters",
+        "permissions",
+        "nodes",
+        "exchanges/%2F",
+        "queues/%2F",
+    ];
+    let options = [
+        "sort=name",
+        "sort=a.b.c.d.e&sort_reverse=true",
+        "sort=%00&columns=%00",
+        "columns=name,.,..,a.,.b",
+        "page=1&page_size=500&name=%3Cscript%3E",
+        "page=1&name=%5B&use_regex=true",
+        "page=1&name=(a%7C%7C)*%24&use_regex=true",
+        "page=0",
+        "page=-1",
+        "page=1&page_size=501",
+        "page=99999999999999999999999",
+        "disable_stats=true&enable_queue_totals=true",
+    ];
+    for list in lists {
+        for option in options {
+            let answer = request(broker.http(), GUEST, &format!("GET /api/{list}?{option}"));
+            assert!([200, 400].contains(&answer.status), "{list}?{option}: {}: {}", answer.status, answer.body);
+            assert!(!answer.body.contains("<script>") || answer.head.contains("application/json"));
+        }
+    }
+}
+
+#[test]
+fn names_cannot_begin_lines_of_the_log_or_cells_of_a_table() {
+    let broker = Broker::start_ours(1);
+    let login = format!("Basic {}", base64("evil\n[2026-01-01T00:00:00Z WARN forged] x:y"));
+    assert_eq!(request(broker.http(), &login, "GET /api/whoami").status, 401);
+    let name = "%3Dcmd%7C%27%20%2FC%20calc%27%21A0%0A%1b%5B2J";
+    assert_eq!(request(broker.http(), GUEST, &format!("PUT /api/vhosts/{name} {{}}")).status, 201);
+    let (code, printed) = crate::operator::ctl(&broker, &["list_vhosts", "-s"]);
+    assert_eq!(code, 0);
+    assert!(!printed.contains('\u{1b}') && printed.lines().count() == 2, "{printed:?}");
+    assert!(broker.log_lines().iter().all(|line| !line.starts_with("[2026-01-01T00:00:00Z WARN forged]")));
+}
+
+#[test]
+fn definitions_without_end_are_refused() {
+    let broker = Broker::start_ours_with(1, &["management.http.max_body_size=1MB"]);
+    let item = "{\"name\":\"q\",\"vhost\":\"/\",\"durable\":true,\"arguments\":{}},";
+    let body = format!("{{\"queues\":[{}null]}}", item.repeat(20_000));
+    assert_eq!(request(broker.http(), GUEST, &format!("POST /api/definitions {body}")).status, 413);
+    assert_eq!(request(broker.http(), GUEST, "GET /api/whoami").status, 200);
+}
+
+#[test]
+fn answers_are_compressed_for_who_asks() {
+    let broker = Broker::shared(1);
+    let ask = |encoding: &str| {
+        let head = format!("host: x\r\nauthorization: {GUEST}\r\nconnection: close\r\naccept-encoding: {encoding}\r\n");
+        parse(&raw(broker.http(), format!("GET /api/overview HTTP/1.1\r\n{head}\r\n").as_bytes()))
+    };
+    let plain = ask("identity");
+    assert!(!plain.head.contains("content-encoding") && plain.body.starts_with('{'), "{}", plain.head);
+    let packed = ask("gzip, deflate");
+    assert!(packed.head.contains("content-encoding: gzip"), "{}", packed.head);
 }

@@ -283,3 +283,30 @@ crate::transcripts! {
         a1! 403 basic.consume queue '$q' in vhost '/' in exclusive use
     ";
 }
+
+#[test]
+fn as_many_consumers_as_a_channel_may_have() {
+    if std::env::var_os("LEVERET_AMQP").is_some() {
+        return; // the limit is a setting of ours here
+    }
+    let broker = harness::Broker::start_ours_with(2, &["consumer_max_per_channel=2"]);
+    harness::wire::play(
+        &broker,
+        "
+        a1> queue.declare queue=$q
+        a1< queue.declare-ok
+        a1> basic.consume queue=$q consumer-tag=one
+        a1< basic.consume-ok consumer-tag=one
+        a1> basic.consume queue=$q consumer-tag=two
+        a1< basic.consume-ok consumer-tag=two
+        a1> basic.cancel consumer-tag=one
+        a1< basic.cancel-ok consumer-tag=one
+        a1> basic.consume queue=$q consumer-tag=three
+        a1< basic.consume-ok consumer-tag=three
+        a2> basic.consume queue=$q consumer-tag=one
+        a2< basic.consume-ok consumer-tag=one
+        a1> basic.consume queue=missing consumer-tag=four
+        a! 530 basic.consume reached maximum (2) of consumers per channel
+        ",
+    );
+}

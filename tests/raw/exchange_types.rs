@@ -175,6 +175,55 @@ mod delayed {
     }
 }
 
+#[test]
+fn delayed_messages_wait_on_after_a_crash() {
+    let mut broker = harness::Broker::start_ours(2);
+    harness::wire::play(
+        &broker,
+        "
+        a1> exchange.declare exchange=later type=x-delayed-message durable arguments={x-delayed-type=S:fanout}
+        a1> queue.declare queue=arrived durable
+        a1> queue.bind queue=arrived exchange=later
+        a1> exchange.declare exchange=gone type=x-delayed-message durable arguments={x-delayed-type=S:fanout}
+        a1> queue.bind queue=arrived exchange=gone
+        a1> confirm.select
+        a1< exchange.declare-ok
+        a1< queue.declare-ok
+        a1< queue.bind-ok
+        a1< exchange.declare-ok
+        a1< queue.bind-ok
+        a1< confirm.select-ok
+        a1> basic.publish exchange=gone body=gone headers={x-delay=I:2500} delivery-mode=2
+        a1> basic.publish exchange=later routing-key=k body=later headers={x-delay=I:9000} delivery-mode=2 mandatory
+        a1> basic.publish exchange=later routing-key=k body=overdue headers={x-delay=I:3000} delivery-mode=2 message-id=m
+        a1> basic.publish exchange=later body=transient headers={x-delay=I:5000}
+        a1: confirmed 4
+        a1> exchange.delete exchange=gone
+        a1< exchange.delete-ok
+        a1> tx.select
+        a1! 406 tx.select cannot switch from confirm to tx mode
+        b1> tx.select
+        b1< tx.select-ok
+        b1> basic.publish exchange=later routing-key=k body=committed headers={x-delay=I:8000} delivery-mode=2
+        b1> tx.commit
+        b1< tx.commit-ok
+        ",
+    );
+    broker.kill();
+    let broker = broker.restarted(1);
+    let _log = broker.log_on_failure();
+    harness::wire::play(
+        &broker,
+        "
+        a1> basic.consume queue=arrived consumer-tag=t no-ack
+        a1< basic.consume-ok
+        a1< basic.deliver delivery-tag=1 exchange=later routing-key=k body=overdue message-id=m headers={x-delay=I:-3000}
+        a1< basic.deliver delivery-tag=2 routing-key=k body=committed headers={x-delay=I:-8000} delivery-mode=2
+        a1< basic.deliver delivery-tag=3 routing-key=k body=later headers={x-delay=I:-9000} delivery-mode=2
+        ",
+    );
+}
+
 /// `line` for each number from 1 to `count`.
 fn lines(count: usize, mut line: impl FnMut(usize) -> String) -> String {
     (1..=count).fold(String::new(), |mut script, number| {

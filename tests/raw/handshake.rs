@@ -256,6 +256,13 @@ crate::transcripts! {
         a1> basic.qos
         a1< basic.qos-ok
     ";
+    // RabbitMQ's own users have passwords, not tokens: nothing is checked. Some clients send whatever they like.
+    a_new_secret_is_not_a_password: "
+        a0> connection.update-secret new-secret=123456 reason=\"secret expired\"
+        a0< connection.update-secret-ok
+        a1> basic.qos
+        a1< basic.qos-ok
+    ";
     old_clients_with_all_their_fields: r#"
         a: raw
         a: bytes "AMQP" 0000 0901

@@ -14,6 +14,7 @@
 //! | `content` | bodies of every size, properties, interleaving, pipelining |
 //! | `exchanges`, `queues` | declaring and deleting them, and every refusal |
 //! | `exchange_types` | what RabbitMQ's plugins add |
+//! | `extremes` | the longest, the largest and the oddest that the wire allows, and one more |
 //! | `hostile` | clients that mean harm |
 //! | `lifecycles` | exclusive and auto-delete, notified consumers |
 //! | `overdue` | deliveries that are not acknowledged in time |
@@ -34,6 +35,7 @@ mod consuming;
 mod content;
 mod exchange_types;
 mod exchanges;
+mod extremes;
 mod handshake;
 mod hostile;
 mod lifecycles;

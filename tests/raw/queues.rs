@@ -31,6 +31,46 @@ crate::transcripts! {
         a1> queue.declare queue=$q durable nowait
         a1! 406 queue.declare inequivalent arg 'durable' for queue '$q' in vhost '/': received 'true' but current is 'false'
     ";
+    // Binds that come one behind the other are carried out together; each is answered in its turn.
+    binds_in_a_row: "
+        a1> exchange.declare exchange=$x type=topic
+        a1< exchange.declare-ok
+        a1> queue.declare queue=$q
+        a1< queue.declare-ok
+        a1> queue.bind queue=$q exchange=$x routing-key=one
+        a1> queue.bind queue=$q exchange=$x routing-key=two nowait
+        a1> queue.bind queue=$q exchange=$x routing-key=one
+        a1> exchange.bind source=$x destination=amq.fanout routing-key=three
+        a1> basic.publish exchange=$x routing-key=two body=found
+        a1> basic.get queue=$q no-ack
+        a1< queue.bind-ok
+        a1< queue.bind-ok
+        a1< exchange.bind-ok
+        a1< basic.get-ok body=found
+        a1> exchange.delete exchange=$x
+        a1< exchange.delete-ok
+    ";
+    the_first_of_several_binds_that_fails_ends_them: "
+        a1> exchange.declare exchange=$x type=fanout
+        a1< exchange.declare-ok
+        a1> queue.declare queue=$q
+        a1< queue.declare-ok
+        a1> queue.bind queue=$q exchange=$x routing-key=one
+        a1> queue.bind queue=$q exchange=$none routing-key=two
+        a1> queue.bind queue=$q exchange=amq.direct routing-key=$q
+        a1< queue.bind-ok
+        a1! 404 queue.bind no exchange '$none' in vhost '/'
+        b1> confirm.select
+        b1< confirm.select-ok
+        b1> basic.publish exchange=amq.direct routing-key=$q mandatory body=nobody
+        b1> basic.publish exchange=$x mandatory body=somebody
+        b1< basic.return reply-code=312 body=nobody
+        b1: confirmed 2
+        b1> queue.delete queue=$q
+        b1< queue.delete-ok message-count=1
+        b1> exchange.delete exchange=$x
+        b1< exchange.delete-ok
+    ";
     counts: "
         a1> queue.declare queue=$q
         a1> confirm.select
@@ -164,6 +204,17 @@ crate::transcripts! {
         a1< queue.declare-ok queue=$q
         a1< queue.declare-ok queue=$q
     ";
+    // What means nothing to the queue that is there is not looked at, not even whether its value is good.
+    arguments_of_other_types_do_not_matter_any_more: r#"
+        a1> queue.declare queue=$q
+        a1< queue.declare-ok
+        a1> queue.declare queue=$q arguments={x-max-age=S:1D}
+        a1< queue.declare-ok
+        a1> queue.declare queue=$q arguments={x-quorum-initial-group-size=S:odd}
+        a1< queue.declare-ok
+        a1> queue.declare queue=$q arguments={x-max-length=S:many}
+        a1! 406 queue.declare inequivalent arg 'x-max-length' for queue '$q' in vhost '/': received the value 'many' of type 'longstr' but current is none
+    "#;
     unknown_arguments_do_not_matter: "
         a1> queue.declare queue=$q arguments={mine=I:1 x-mine=S:one}
         a1> queue.declare queue=$q arguments={mine=I:2}

@@ -207,11 +207,11 @@ fn a_stream_is_there_after_a_crash() {
         "
         a1> basic.qos prefetch-count=10
         a1> basic.consume queue=kept consumer-tag=all arguments={x-stream-offset=S:first}
-        a1> basic.consume queue=kept consumer-tag=red arguments={x-stream-offset=S:first x-stream-filter=S:red}
         a1< basic.qos-ok
         a1< basic.consume-ok consumer-tag=all
         a1< basic.deliver consumer-tag=all body=0 headers={x-stream-offset=l:0}
         a1< basic.deliver consumer-tag=all body=1 headers~\"x-stream-offset=l:1\"
+        a1> basic.consume queue=kept consumer-tag=red arguments={x-stream-offset=S:first x-stream-filter=S:red}
         a1< basic.consume-ok consumer-tag=red
         a1< basic.deliver consumer-tag=red body=1
         b1> basic.publish routing-key=kept body=2

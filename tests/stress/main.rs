@@ -3,6 +3,7 @@
 //! Nothing here uses a codec: the bytes are written by hand, so that they can be wrong. Each test starts a broker of its own and
 //! looks at it from outside (memory, descriptors) as well as through another client.
 
+mod crowds;
 mod observed;
 mod session;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use harness::{Broker, patience};
 
@@ -36,6 +36,15 @@ impl Observed {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
         let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
         kib * 1024
+    }
+
+    /// What all its threads have used of processors.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(self.proc.join("stat")).expect("it runs");
+        let after_name = stat.rsplit(") ").next().expect("a name in brackets");
+        let ticks = |index| after_name.split(' ').nth(index).and_then(|it| it.parse::<u64>().ok()).expect("a number");
+        // Fields 14 and 15 of all, in ticks of a hundredth of a second.
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
     }
 
     /// Open descriptors.

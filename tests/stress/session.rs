@@ -32,6 +32,39 @@ pub(crate) fn declare(queue: &str) -> Vec<u8> {
     method(1, 50, 10, &[&[0; 2], &short(queue), &[0; 5]])
 }
 
+/// Exclusive and named by the broker; later methods on the channel mean it.
+pub(crate) fn declare_own() -> Vec<u8> {
+    method(1, 50, 10, &[&[0; 2], &short(""), &[0b100], &[0; 4]])
+}
+
+pub(crate) fn declare_durable(queue: &str) -> Vec<u8> {
+    method(1, 50, 10, &[&[0; 2], &short(queue), &[0b10], &[0; 4]])
+}
+
+pub(crate) fn confirm_select() -> Vec<u8> {
+    method(1, 85, 10, &[&[0]])
+}
+
+pub(crate) fn confirm_select_ok() -> Vec<u8> {
+    method(1, 85, 11, &[])
+}
+
+pub(crate) fn confirmed(number: u64) -> Vec<u8> {
+    method(1, 60, 80, &[&number.to_be_bytes(), &[0]])
+}
+
+pub(crate) fn channel_open_ok() -> Vec<u8> {
+    method(1, 20, 11, &[&[0; 4]])
+}
+
+pub(crate) fn publish_persistent(routing_key: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = method(1, 60, 40, &[&[0; 3], &short(routing_key), &[0]]);
+    let properties = b"\x10\x00\x02";
+    bytes.extend(frame(2, 1, &[&b"\x00\x3c\x00\x00"[..], &(body.len() as u64).to_be_bytes(), properties].concat()));
+    bytes.extend(frame(3, 1, body));
+    bytes
+}
+
 pub(crate) fn publish(routing_key: &str, body: &[u8]) -> Vec<u8> {
     let mut bytes = method(1, 60, 40, &[&[0; 3], &short(routing_key), &[0]]);
     bytes.extend(frame(2, 1, &[&b"\x00\x3c\x00\x00"[..], &(body.len() as u64).to_be_bytes(), &[0; 2]].concat()));
@@ -43,8 +76,13 @@ pub(crate) fn get(queue: &str) -> Vec<u8> {
     method(1, 60, 70, &[&[0; 2], &short(queue), &[0]])
 }
 
-fn consume(queue: &str) -> Vec<u8> {
+pub(crate) fn consume(queue: &str) -> Vec<u8> {
     method(1, 60, 20, &[&[0; 2], &short(queue), &[0; 6]])
+}
+
+/// Without acknowledgements.
+pub(crate) fn consume_no_ack(queue: &str) -> Vec<u8> {
+    method(1, 60, 20, &[&[0; 2], &short(queue), &[0, 2, 0, 0, 0, 0]])
 }
 
 pub(crate) fn requeue_all() -> Vec<u8> {

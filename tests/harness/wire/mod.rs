@@ -13,10 +13,12 @@
 //! mistake there cannot hide by being made twice. It blocks, copies and formats at will: it is written to be right, not fast.
 
 mod codec;
+mod peer;
 mod player;
 mod script;
 mod socket;
 mod spec;
 mod table;
 
+pub use peer::{Peer, Utterance};
 pub use player::{Transcript, delete_all, play};

@@ -64,8 +64,8 @@ enum State {
 }
 
 /// A connection of the transcript.
-struct Link {
-    socket: Socket,
+pub(crate) struct Link {
+    pub(crate) socket: Socket,
     state: State,
     channels: BTreeSet<u16>,
     server_properties: String,
@@ -82,7 +82,7 @@ impl Link {
     }
 
     /// Connects and shakes hands, with these options instead of the usual.
-    fn open(address: SocketAddr, options: &BTreeMap<&str, String>) -> Link {
+    pub(crate) fn open(address: SocketAddr, options: &BTreeMap<&str, String>) -> Link {
         let option = |name: &str, usual: &str| options.get(name).cloned().unwrap_or_else(|| usual.to_owned());
         let mut link = Link::raw(address);
         link.socket.say(PROTOCOL_HEADER);
@@ -125,7 +125,7 @@ impl Link {
     }
 
     /// Says a method with its content, if it carries one.
-    fn say(&mut self, channel: u16, name: &str, fields: &[(&str, String)]) {
+    pub(crate) fn say(&mut self, channel: u16, name: &str, fields: &[(&str, String)]) {
         let of_content =
             |&(field, _): &&(&str, String)| *field == "body" || PROPERTIES.iter().any(|(name, _)| *name == *field);
         let method = Method::named(name).unwrap_or_else(|| panic!("no method is called {name}"));
@@ -363,6 +363,7 @@ impl Transcript {
                 link.socket.say(&bytes);
             }
             "bytes" => link.socket.say(&hex(rest)),
+            "slowly" => link.socket.is_slow = true,
             "drop" => {
                 link.socket.flush();
                 self.connections.remove(line.connection);

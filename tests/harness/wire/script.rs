@@ -16,6 +16,7 @@
 //! | `a1: body TEXT` | a says a content body |
 //! | `a: frame type=N channel=N payload=HEX end=N` | a says any frame |
 //! | `a: bytes HEX`, `a: hears HEX` | bytes that are no frames |
+//! | `a: slowly` | from now on each byte of a goes by itself |
 //! | `a: raw` | a connects and says nothing, not even the protocol header |
 //! | `a: open NAME=VALUE...` | a connects with user, password, vhost, capabilities, channel-max, frame-max, heartbeat of its own |
 //! | `a: heartbeat` | a hears a heartbeat |

@@ -48,6 +48,8 @@ pub(crate) struct Socket {
     heartbeats: usize,
     /// The largest frame that the broker may send, with its 8 bytes around the payload.
     pub(crate) frame_max: usize,
+    /// Each byte goes by itself.
+    pub(crate) is_slow: bool,
 }
 
 impl Socket {
@@ -65,6 +67,7 @@ impl Socket {
             incoming: BTreeMap::new(),
             heartbeats: 0,
             frame_max: 131_072,
+            is_slow: false,
         }
     }
 
@@ -74,7 +77,8 @@ impl Socket {
 
     /// Sends what was said, in one write. A broker that has closed already shows in what is heard, so errors are ignored.
     pub(crate) fn flush(&mut self) {
-        let _ = self.stream.write_all(&self.unsent);
+        let size = if self.is_slow { 1 } else { self.unsent.len().max(1) };
+        let _ = self.unsent.chunks(size).try_for_each(|piece| self.stream.write_all(piece));
         self.unsent.clear();
     }
 
@@ -90,6 +94,11 @@ impl Socket {
             }
             self.read_frame()?;
         }
+    }
+
+    /// What was heard on channel 0 and that nobody asked for, the oldest of it.
+    pub(crate) fn unheard_close(&mut self) -> Option<Heard> {
+        self.inboxes.get_mut(&0).and_then(VecDeque::pop_front)
     }
 
     /// Waits for a heartbeat; other frames are kept.
