@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use leveret_core::access::password::Algorithm;
+use leveret_core::access::password::{Algorithm, Work};
 use leveret_core::access::{DEFAULT_USER, DEFAULT_VHOST, Tag};
 use leveret_core::queue::Windows;
 use value::{Amount, Level};
@@ -93,6 +93,8 @@ pub struct Config {
     pub log: Log,
     /// How much of a long queue stays in memory.
     pub windows: QueueWindows,
+    /// The least work that a login with a password takes: no key sets it.
+    pub login_work: Work,
 }
 
 /// See [`Config::windows`]: no key sets it.
@@ -351,6 +353,7 @@ impl Default for Config {
             metrics: Metrics { path: "/metrics".into(), per_object: false, authentication: false },
             log: Log { filter: Level::Info.as_str().into(), format: LogFormat::Text },
             windows: QueueWindows::default(),
+            login_work: Work::default(),
         }
     }
 }

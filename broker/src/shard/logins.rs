@@ -140,8 +140,8 @@ impl Shard {
         if found.is_some_and(|(name, hash)| logins.knows(name, hash.as_ref(), password)) {
             return Ok(()); // somebody before in the line had the same
         }
-        let (theirs, secret) = (hash.clone(), password.to_vec());
-        let is_right = runtime::offload(move || PasswordHash::verify(theirs.as_ref(), &secret));
+        let (theirs, secret, floor) = (hash.clone(), password.to_vec(), self.config.login_work);
+        let is_right = runtime::offload(move || PasswordHash::verify(theirs.as_ref(), &secret, floor));
         drop(permit);
         self.read_clock();
         let (Some((name, _)), Some(hash), true) = (found, hash, is_right) else {

@@ -30,7 +30,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leveret_core::access::password::Algorithm;
+use leveret_core::access::password::{Algorithm, Work};
 use leveret_runtime as runtime;
 use runtime::signal::Signal;
 use runtime::sim::{self, Host, Image};
@@ -343,6 +343,9 @@ fn stop(server: Host, program: JoinHandle<Result<(), String>>, plan: &Plan) -> E
 /// Bytes of each end of a queue that stay in memory: a handful of messages, so that most of them go to disk and come back.
 const WINDOW: u64 = 1024;
 
+/// A hundred thousand logins with the usual work would be an hour, and take and give back 2 TB of memory.
+const LOGIN_WORK: Work = Work { memory: 8, passes: 1 };
+
 fn config(shards: usize) -> Config {
     Config {
         shards,
@@ -352,13 +355,13 @@ fn config(shards: usize) -> Config {
         load_definitions: vec![DEFINITIONS.into()],
         limits: Limits { max_message_size: 4096, ..Limits::default() },
         windows: QueueWindows { max: WINDOW, min: WINDOW },
+        login_work: LOGIN_WORK,
         log_files: LogFiles { log_file_size: 48 * 1024, count: 3, segment_size: 8 * 1024, record_margin: 16 * 1024 },
         ..Config::default()
     }
 }
 
-/// A user whose password costs next to nothing to check: a hundred thousand logins with the usual parameters of argon2 would
-/// be an hour.
+/// A user whose password takes [`LOGIN_WORK`] to check.
 fn write_definitions() {
     const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$VHgSLTq+kTyW9u0YIRYRKg$UDruaZKUlQoo2rWp2j1UgnnerE71YYvEaD2Ryz9T/as";
     let document = format!(

@@ -4,7 +4,7 @@
 //! imported and go on logging in. What a digest looks like in text is RabbitMQ's: base64 of a salt of four bytes and the
 //! digest of salt and password; argon2's is its usual `$argon2id$v=19$m=...,t=...,p=...$salt$digest`.
 //!
-//! Everything here is pure and takes long (tens of milliseconds, and [`ARGON2_MEMORY`] of memory): the shell runs it off
+//! Everything here is pure and takes long (tens of milliseconds, and [`Work`]'s memory): the shell runs it off
 //! its shards. Salts are arguments.
 
 use argon2::password_hash::{PasswordHash as Phc, PasswordHasher, PasswordVerifier, SaltString};
@@ -12,9 +12,6 @@ use argon2::{Argon2, Params};
 use base64ct::{Base64, Encoding};
 use sha2::digest::Digest;
 
-/// Kibibytes that one argon2id computation takes: OWASP's recommendation, 19 MiB with two passes.
-pub const ARGON2_MEMORY: u32 = 19 * 1024;
-const ARGON2_PASSES: u32 = 2;
 /// Stored digests may ask for at most this much (kibibytes and passes): an import must not be able to stop the broker.
 const ARGON2_MEMORY_MAX: u32 = 256 * 1024;
 const ARGON2_PASSES_MAX: u32 = 10;
@@ -22,6 +19,22 @@ const ARGON2_PASSES_MAX: u32 = 10;
 const RABBIT_SALT_SIZE: usize = 4;
 /// The longest text of a digest.
 pub const DIGEST_TEXT_MAX: usize = 1024;
+
+/// What one argon2id computation takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Kibibytes; at least 8.
+    pub memory: u32,
+    /// How often all of it is gone over; at least once.
+    pub passes: u32,
+}
+
+impl Default for Work {
+    /// OWASP's recommendation.
+    fn default() -> Self {
+        Self { memory: 19 * 1024, passes: 2 }
+    }
+}
 
 /// How a password was digested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -72,7 +85,7 @@ impl PasswordHash {
     /// Digests a password. Slow.
     pub fn create(algorithm: Algorithm, password: &[u8], salt: [u8; 16]) -> Self {
         let text = match algorithm {
-            Algorithm::Argon2id => argon2_text(password, &salt),
+            Algorithm::Argon2id => argon2_text(password, &salt, Work::default()),
             _ => {
                 let [a, b, c, d, ..] = salt;
                 let salt = [a, b, c, d];
@@ -107,18 +120,18 @@ impl PasswordHash {
     }
 
     /// As [`PasswordHash::matches`], but takes as long for a user that does not exist and for one with a fast digest as
-    /// for any other: time tells nothing about who exists.
-    pub fn verify(of: Option<&Self>, password: &[u8]) -> bool {
-        if !of.is_some_and(Self::is_slow) {
-            std::hint::black_box(argon2_text(password, &[0; 16]));
+    /// for any other: time tells nothing about who exists. `floor` is the least work that anybody's password takes.
+    pub fn verify(of: Option<&Self>, password: &[u8], floor: Work) -> bool {
+        if !of.is_some_and(|hash| hash.takes(floor)) {
+            std::hint::black_box(argon2_text(password, &[0; 16], floor));
         }
         of.is_some_and(|hash| hash.matches(password))
     }
 
-    /// Whether comparing takes at least the work of one of our own digests; imported ones of argon2id may ask for less.
-    fn is_slow(&self) -> bool {
+    /// Whether comparing takes at least so much work; imported digests of argon2id may ask for less than our own.
+    fn takes(&self, floor: Work) -> bool {
         let params = (self.algorithm == Algorithm::Argon2id).then(|| argon2_params(&self.text)).flatten();
-        params.is_some_and(|params| params.m_cost() >= ARGON2_MEMORY && params.t_cost() >= ARGON2_PASSES)
+        params.is_some_and(|params| params.m_cost() >= floor.memory && params.t_cost() >= floor.passes)
     }
 
     /// How it was made.
@@ -149,8 +162,8 @@ pub fn equal(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
-fn argon2_text(password: &[u8], salt: &[u8; 16]) -> String {
-    let params = Params::new(ARGON2_MEMORY, ARGON2_PASSES, 1, None).expect("the constants are within argon2's bounds");
+fn argon2_text(password: &[u8], salt: &[u8; 16], work: Work) -> String {
+    let params = Params::new(work.memory, work.passes, 1, None).expect("constants within argon2's bounds");
     #[cfg(test)]
     tests::note_work(Some(params.clone()));
     let salt = SaltString::encode_b64(salt).expect("16 bytes are a salt's recommended size");
@@ -207,10 +220,11 @@ mod tests {
     /// Who measures how long a refusal takes learns neither whether the user exists nor how its password is kept.
     #[test]
     fn a_wrong_password_costs_the_same_work_whoever_the_user() {
-        let once = (ARGON2_MEMORY, ARGON2_PASSES);
+        let Work { memory, passes } = Work::default();
+        let once = (memory, passes);
         let check = |hash: Option<&PasswordHash>, expected: &[(u32, u32)]| {
             WORK.take();
-            assert!(!PasswordHash::verify(hash, b"wrong"));
+            assert!(!PasswordHash::verify(hash, b"wrong", Work::default()));
             assert_eq!(WORK.take(), expected, "{hash:?}");
         };
         check(None, &[once]);
@@ -220,6 +234,9 @@ mod tests {
         let weak = "$argon2id$v=19$m=64,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let weak = PasswordHash::parse(Algorithm::Argon2id, weak).expect("an imported digest");
         check(Some(&weak), &[once, (64, 1)]);
+        WORK.take();
+        assert!(!PasswordHash::verify(Some(&weak), b"wrong", Work { memory: 64, passes: 1 }));
+        assert_eq!(WORK.take(), [(64, 1)], "no more where no more is asked for");
     }
 
     #[test]
@@ -228,12 +245,15 @@ mod tests {
             let hash = PasswordHash::create(algorithm, b"canary-secret", [7; 16]);
             let again = PasswordHash::parse(algorithm, hash.as_str()).expect("our own text");
             assert_eq!(again, hash);
-            assert!(again.matches(b"canary-secret") && PasswordHash::verify(Some(&again), b"canary-secret"));
-            assert!(!again.matches(b"canary-secreT") && !PasswordHash::verify(Some(&again), b""));
+            assert!(
+                again.matches(b"canary-secret")
+                    && PasswordHash::verify(Some(&again), b"canary-secret", Work::default())
+            );
+            assert!(!again.matches(b"canary-secreT") && !PasswordHash::verify(Some(&again), b"", Work::default()));
             assert_eq!(Algorithm::parse(algorithm.as_str()), Some(algorithm));
             assert!(!format!("{hash:?}").contains(hash.as_str()), "no digest in a log");
         }
-        assert!(!PasswordHash::verify(None, b"anything"));
+        assert!(!PasswordHash::verify(None, b"anything", Work::default()));
     }
 
     /// The example in RabbitMQ's documentation on passwords: salt 908DC60A, password test12.

@@ -196,9 +196,11 @@ fn set_log_level(request: &Request) -> Response {
 fn authenticate(request: &Request) -> Response {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let text = |name: &str| body[name].as_str().unwrap_or_default();
-    let hash = Shard::current().access().user(text("user")).and_then(|user| user.password.clone());
+    let shard = Shard::current();
+    let hash = shard.access().user(text("user")).and_then(|user| user.password.clone());
+    let floor = shard.config.login_work;
     let password = text("password").as_bytes().to_vec();
-    let is_right = runtime::offload(move || PasswordHash::verify(hash.as_ref(), &password));
+    let is_right = runtime::offload(move || PasswordHash::verify(hash.as_ref(), &password, floor));
     Response::json(Status::Ok, &json!({"ok": is_right}))
 }
 
