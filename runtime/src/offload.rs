@@ -9,6 +9,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::coroutine::contain::discard;
 use crate::coroutine::current;
 use crate::coroutine::park::{Parker, Unwinding};
 use crate::coroutine::task::Wait;
@@ -77,7 +78,9 @@ impl Inner {
             if let Some(job) = queue.jobs.pop_front() {
                 drop(queue);
                 // What is left of it may be the value of a caller that is gone, with a destructor that panics.
-                let _ = catch_unwind(AssertUnwindSafe(job));
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
+                    discard(payload);
+                }
                 queue = self.lock();
             } else if queue.stopped {
                 queue.threads -= 1;

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::coroutine::contain::quietly;
 use crate::coroutine::join::{JoinError, JoinHandle, outcome};
 use crate::coroutine::park::{Parker, RemoteKill, Unwinding, WaitError};
 use crate::coroutine::task::{Name, Wait};
@@ -144,7 +145,7 @@ impl<T> Report<T> {
         if let Err(error @ JoinError::Panicked(_)) = &result
             && Arc::strong_count(&self.0) == 1
         {
-            log::error!("coroutine '{}:{}': {error}", place.file(), place.line());
+            quietly(|| log::error!("coroutine '{}:{}': {error}", place.file(), place.line()));
         }
         finish(&self.0, result);
     }

@@ -10,15 +10,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use crate::coroutine::contain::contain;
 use crate::coroutine::inspect::Inspection;
-use crate::coroutine::join::panic_message;
 use crate::coroutine::park;
 use crate::coroutine::run_queue::RunQueue;
 use crate::coroutine::stack::WARM_TIME;
@@ -370,12 +369,8 @@ impl Shard {
 
     /// Runs what may panic while the shard ends: stacks may be left that have to unwind.
     fn contain<T>(&self, what: &str, f: impl FnOnce() -> T) -> Option<T> {
-        let done = catch_unwind(AssertUnwindSafe(f));
-        if let Err(payload) = &done {
-            let text = panic_message(payload.as_ref()).unwrap_or("(no message)");
-            log::error!("shard {}: {what} panicked while the shard ended: {text}", self.id);
-        }
-        done.ok()
+        let id = self.id;
+        contain(f, |text| log::error!("shard {id}: {what} panicked while the shard ended: {text}"))
     }
 
     fn abort_unwinding(&self) -> ! {

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use super::current;
 use super::task::Task;
 
-/// Rounds of dropping values whose destructors make new ones, after which the rest is dropped without asking again.
+/// Rounds of dropping values whose destructors make new ones, after which the rest is leaked.
 const DROP_ROUNDS_MAX: usize = 5;
 
 /// The values of one coroutine, by the address of their key, which is a `static`.
@@ -205,14 +205,26 @@ fn with_locals<R>(task: &Task, f: impl FnOnce(&mut Locals) -> R) -> R {
     result
 }
 
-/// The coroutine ends: drops its values, on its own stack, and those that their destructors make.
-#[cold]
-pub(crate) fn drop_all(task: &Task, locals: Box<Locals>) {
-    drop(locals);
-    for _ in 1..DROP_ROUNDS_MAX {
-        let Some(made_meanwhile) = task.locals.take() else { return };
-        drop(made_meanwhile);
+/// The coroutine ends: drops its values, on its own stack, and those that their destructors make. None is left, whatever
+/// panics: the entry is another coroutine's next.
+#[inline]
+pub(super) fn drop_all(task: &Task) {
+    if let Some(locals) = task.locals.take() {
+        drop_rounds(task, locals);
     }
+}
+
+#[cold]
+fn drop_rounds(task: &Task, mut locals: Box<Locals>) {
+    for _ in 0..DROP_ROUNDS_MAX {
+        // Each by itself: a second panic while the first one unwinds would abort.
+        for (_, value) in *locals {
+            super::drop_foreign(task, "a coroutine-local value", value);
+        }
+        let Some(made_meanwhile) = task.locals.take() else { return };
+        locals = made_meanwhile;
+    }
+    Box::leak(locals);
 }
 
 #[cfg(test)]

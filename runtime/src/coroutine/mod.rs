@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod big_stack;
+pub(crate) mod contain;
 pub(crate) mod current;
 pub(crate) mod generator;
 pub(crate) mod group;
@@ -164,9 +165,7 @@ fn begin<T, F: FnOnce() -> T>(task: &Task) {
         true => outcome(catch_unwind(AssertUnwindSafe(|| drop(body)))).and(Err(JoinError::Killed)),
         false => outcome(catch_unwind(AssertUnwindSafe(body))),
     };
-    if let Some(locals) = task.locals.take() {
-        contain(task, "its coroutine-local values", || local::drop_all(task, locals));
-    }
+    local::drop_all(task);
     end(task, result);
 }
 
@@ -178,22 +177,17 @@ fn end<T>(task: &Task, result: Result<T, JoinError>) {
         return task.ending.tell();
     }
     if let Err(error @ JoinError::Panicked(_)) = &result {
-        log::error!("coroutine '{}': {error}", task.name);
+        contain::quietly(|| log::error!("coroutine '{}': {error}", task.name));
     }
     task.ending.tell();
-    contain(task, "its value", || drop(result));
+    drop_foreign(task, "its value", result);
+    local::drop_all(task); // those that the value's destructor made: the entry is another coroutine's next
 }
 
-/// Runs what may drop foreign values: the panic of a destructor must not get out into the scheduler.
-fn contain(task: &Task, what: &str, f: impl FnOnce()) {
-    let ended = catch_unwind(AssertUnwindSafe(f));
-    if let Err(JoinError::Panicked(payload)) = outcome(ended) {
-        let text = join::panic_message(payload.as_ref()).unwrap_or("(no message)");
-        // A logger that panics has had its chance.
-        let name = &task.name;
-        let say = || log::error!("coroutine '{name}': dropping {what} panicked: {text}");
-        let _ = catch_unwind(AssertUnwindSafe(say));
-    }
+/// Drops what the coroutine leaves: the panic of a destructor must not get out into the scheduler.
+fn drop_foreign<V>(task: &Task, what: &str, value: V) {
+    let name = &task.name;
+    contain::contain(|| drop(value), |text| log::error!("coroutine '{name}': dropping {what} panicked: {text}"));
 }
 
 /// Lets every other ready coroutine of the shard run first.
