@@ -9,7 +9,6 @@ pub const BUILT_IN: &[&str] = &[
     "rabbitmq_consistent_hash_exchange",
     "rabbitmq_delayed_message_exchange",
     "rabbitmq_event_exchange",
-    "rabbitmq_jms_topic_exchange",
     "rabbitmq_management",
     "rabbitmq_management_agent",
     "rabbitmq_prometheus",
@@ -27,6 +26,7 @@ const ABSENT: &[&str] = &[
     "rabbitmq_auth_backend_oauth2",
     "rabbitmq_federation",
     "rabbitmq_federation_management",
+    "rabbitmq_jms_topic_exchange",
     "rabbitmq_mqtt",
     "rabbitmq_peer_discovery_k8s",
     "rabbitmq_sharding",
@@ -135,7 +135,9 @@ mod tests {
     #[test]
     fn the_tutorials_plugin_can_be_enabled_and_others_say_why_not() {
         assert!(enable("rabbitmq_management").expect("built in").contains("rabbitmq_management\n"));
-        assert_eq!(enable("rabbitmq_mqtt"), Err(exit::SOFTWARE));
+        for absent in ["rabbitmq_mqtt", "rabbitmq_jms_topic_exchange"] {
+            assert_eq!(enable(absent), Err(exit::SOFTWARE), "{absent}");
+        }
         assert_eq!(enable("nonsense"), Err(exit::SOFTWARE));
     }
 
