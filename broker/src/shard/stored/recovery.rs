@@ -139,8 +139,12 @@ impl Shard {
     }
 
     /// What the next start is to hear of messages that may have been delivered before a crash.
+    /// Those that are dying, too: somebody may have rejected them, and they are here again if their death does not get through.
     pub fn doubts(&self) -> Vec<(QueueId, Seq)> {
-        self.queues.doubts()
+        let mut all = self.queues.doubts();
+        all.extend(self.stored.relays.places());
+        all.sort_unstable();
+        all
     }
 
     /// Reads the fronts of this shard's queues, so that whoever comes finds them in memory; not all of them, if there are many. What was

@@ -41,6 +41,11 @@ impl Relays {
         }
     }
 
+    /// Places in which dead messages still are, because not every queue has answered.
+    pub(super) fn places(&self) -> Vec<(QueueId, Seq)> {
+        self.pending.borrow().values().filter_map(|it| it.place).collect()
+    }
+
     /// A queue has answered; the place to settle, if that was the last one.
     fn answered(&self, number: u64) -> Option<(QueueId, Seq)> {
         let mut pending = self.pending.borrow_mut();
@@ -64,5 +69,21 @@ impl Shard {
         if let Some((queue, seq)) = self.stored.relays.answered(number) {
             self.stored.settle(queue, seq, seq);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_message_has_its_place_until_the_last_queue_answers() {
+        let (relays, place) = (Relays::default(), (QueueId(3), Seq(7)));
+        let number = relays.begin(2);
+        assert_eq!(relays.places(), []);
+        relays.settle_after(number, place.0, place.1);
+        assert_eq!(relays.places(), [place]);
+        assert_eq!((relays.answered(number), relays.places()), (None, vec![place]));
+        assert_eq!((relays.answered(number), relays.places()), (Some(place), vec![]));
     }
 }
